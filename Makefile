@@ -1,0 +1,62 @@
+# Every target creates or reuses .venv and installs again only when the requirements change.
+#   make demo                                    corpus, both training stages, probes, demo/report.html
+#   make test BACKENDS="jax tensorflow torch"    the whole suite on the first backend,
+#                                                the tests marked `backends` on each of the others
+#   make lint                                    ruff and mypy
+
+PYTHON ?= $(shell command -v python3.11 || command -v python3)
+BACKENDS ?= jax tensorflow
+VENV := .venv
+BIN := $(VENV)/bin
+# One worker for each of two cores; a file stays on one worker, and so do its fixtures.
+PYTEST := $(BIN)/python -m pytest --numprocesses 2 --dist loadfile
+
+# Compiled JAX programs are kept between runs: compilation is most of the time on a CPU.
+export JAX_COMPILATION_CACHE_DIR := $(CURDIR)/.cache/jax
+export JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS := 0.2
+export TF_CPP_MIN_LOG_LEVEL := 2
+
+.PHONY: demo test lint env pins clean
+
+demo: env
+	KERAS_BACKEND=jax $(BIN)/python examples/demo.py --output demo
+
+test: env $(if $(filter torch,$(BACKENDS)),$(VENV)/torch.stamp)
+	KERAS_BACKEND=$(firstword $(BACKENDS)) $(PYTEST)
+	set -e; for backend in $(wordlist 2,$(words $(BACKENDS)),$(BACKENDS)); do \
+		KERAS_BACKEND=$$backend $(PYTEST) -m backends; \
+	done
+
+lint: env
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+
+env: $(VENV)/env.stamp
+
+# uv installs in seconds what pip does in minutes; where it cannot be had, pip does it.
+$(VENV)/env.stamp: requirements/dev.txt pyproject.toml
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --quiet --constraint requirements/dev.txt uv || true
+	$(BIN)/uv pip install --quiet --python $(BIN)/python --requirement requirements/dev.txt \
+		|| $(BIN)/pip install --quiet --requirement requirements/dev.txt
+	$(BIN)/pip install --quiet --no-deps --no-build-isolation --editable .
+	touch $@
+
+# pip, not uv: it alone honours a machine's pip settings, which may offer a build without CUDA.
+$(VENV)/torch.stamp: requirements/torch.txt $(VENV)/env.stamp
+	$(BIN)/pip install --quiet --requirement requirements/torch.txt
+	touch $@
+
+# Rewrites the pins within pyproject.toml's bounds, keeping every version that still fits them.
+# torch resolves as for Windows, where it has no CUDA packages to pin.
+COMPILE := $(BIN)/uv pip compile --quiet --python-version 3.11 --no-annotate \
+	--custom-compile-command "make pins"
+pins: env
+	$(COMPILE) --extra dev --output-file requirements/dev.txt pyproject.toml
+	$(COMPILE) --constraint requirements/dev.txt --output-file requirements/base.txt pyproject.toml
+	echo torch | $(COMPILE) --constraint requirements/dev.txt --python-platform windows \
+		--output-file requirements/torch.txt -
+
+clean:
+	rm -rf .cache .mypy_cache .pytest_cache .ruff_cache $(VENV) *.egg-info build demo dist

@@ -1,0 +1,35 @@
+"""Video files -> records -> batches.
+
+`read_manifest` lists clips, `write_records` decodes them to record folders, `read_records` makes
+batches of these and `alternate` mixes several sources. Names are loaded when first used: decoding
+a video and tokenizing a text need no TensorFlow.
+"""
+
+from importlib import import_module
+from typing import Any
+
+_MODULES = {
+    "augment": ("random_flip", "random_resized_crop", "resize"),
+    "index": ("RecordIndex", "open_records"),
+    "manifest": ("Row", "read_manifest"),
+    "mix": ("alternate",),
+    "read": ("read_records",),
+    "sample": ("random_segment", "uniform"),
+    "schema": ("SCHEMA_VERSION", "check_record", "encode_clip", "parse_clip", "stable_clip_id"),
+    "tokenize": ("Tokenizer", "canonicalize", "train_tokenizer"),
+    "video": ("Video", "VideoError", "frame_times", "iter_video", "read_video"),
+    "write": ("WriteReport", "write_records"),
+}
+_MODULE_OF = {name: module for module, names in _MODULES.items() for name in names}
+
+__all__ = sorted(_MODULE_OF)
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _MODULE_OF:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f"{__name__}.{_MODULE_OF[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    return __all__

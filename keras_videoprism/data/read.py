@@ -1,0 +1,239 @@
+"""Record folders -> a `tf.data.Dataset` of batches.
+
+The dataset is a pure function of its arguments. Position p of the stream is record
+permutation(seed, epoch)[p mod n], and everything random about it is drawn from
+(seed, epoch, clip_id): no state, no shuffle buffer, and the same batches on every machine.
+"""
+
+import os
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+
+from keras_videoprism.data.augment import random_flip, random_resized_crop, resize
+from keras_videoprism.data.index import RecordIndex, open_records
+from keras_videoprism.data.sample import random_segment, uniform
+from keras_videoprism.data.schema import (
+    CAPTIONS,
+    CLIP_ID,
+    FRAMES,
+    LABELS,
+    decode_jpegs,
+    parse_clip,
+)
+from keras_videoprism.data.tokenize import Tokenizer
+
+Tensor = Any
+
+_READ_BUFFER = 2**16  # bytes read at once; a record is tens of kilobytes
+
+
+def read_records(
+    path_or_paths: str | os.PathLike[str] | Sequence[str | os.PathLike[str]],
+    *,
+    batch_size: int,
+    num_frames: int,
+    image_size: int | tuple[int, int],
+    tokenizer: Tokenizer | None = None,
+    num_classes: int | None = None,
+    sampling: str = "uniform",
+    augment: bool = False,
+    flip: bool = False,
+    shuffle: bool = False,
+    repeat: bool = False,
+    drop_remainder: bool = True,
+    caption: str = "random",
+    seed: int = 0,
+) -> tf.data.Dataset:
+    """Reads record folders as batches.
+
+    Args:
+        path_or_paths: one or several folders made by `write_records`.
+        batch_size: B, clips in a batch.
+        num_frames: T, frames of each clip; a clip with fewer repeats frames.
+        image_size: size in pixels, or (height, width).
+        tokenizer: gives `token_ids` and `padding_mask`; every clip must have a caption.
+        num_classes: C, gives multi-hot labels; without it, labels are given as ids where every
+            clip has exactly one.
+        sampling: "uniform" or "random_segment" (see `data.sample`).
+        augment: one random crop per clip instead of the central one.
+        flip: mirror half of the clips; not where captions tell left from right.
+        shuffle: a new order in every epoch.
+        repeat: endless epochs, each with new random draws. Without it the dataset is one epoch,
+            the same each time it is iterated.
+        drop_remainder: leave out the last n mod B clips of each epoch.
+        caption: "random" or "first" of a clip's captions.
+        seed: seed of order, sampling, crops, flips and captions.
+
+    Returns:
+        Dataset of dicts with `videos` float32 [B, T, H, W, 3] in [0, 1], `clip_id` int64 [B] and,
+        as above, `labels` int32 [B] or float32 [B, C], `token_ids` int32 [B, L], `padding_mask`
+        bool [B, L].
+
+    Raises:
+        ValueError: what `open_records` finds, a missing caption or label, a bad argument.
+    """
+    index = open_records(path_or_paths)
+    if isinstance(image_size, int):
+        image_size = (image_size, image_size)
+    _check_choice("sampling", sampling, ("uniform", "random_segment"))
+    _check_choice("caption", caption, ("random", "first"))
+    _check_sizes(index, batch_size, num_frames, image_size, repeat, drop_remainder)
+    _check_contents(index, tokenizer, num_classes)
+    single_label = index.num_labelled == len(index.offsets) and index.max_labels_per_clip == 1
+
+    def load(position: Tensor, record: Tensor) -> dict[str, Tensor]:
+        clip = parse_clip(record)
+        seeds = _seeds(seed, position[0], clip[CLIP_ID])
+        frames = _sample_frames(clip[FRAMES], num_frames, sampling, seeds[0])
+        videos = random_resized_crop(frames, image_size, seeds[1]) if augment else (
+            resize(frames, image_size)
+        )
+        if flip:
+            videos = random_flip(videos, seeds[2])
+        example = {
+            "videos": tf.ensure_shape(videos, [num_frames, *image_size, 3]),
+            "clip_id": clip[CLIP_ID],
+        }
+        if num_classes is not None:
+            example["labels"] = _multi_hot(clip[LABELS], num_classes)
+        elif single_label:
+            example["labels"] = tf.cast(clip[LABELS][0], tf.int32)
+        if tokenizer is not None:
+            example["caption"] = _choose_caption(clip[CAPTIONS], caption, seeds[3])
+        return example
+
+    epoch_length = len(index.offsets)
+    if drop_remainder:
+        epoch_length -= epoch_length % batch_size
+    positions = _positions(len(index.offsets), epoch_length, shuffle, repeat, seed)
+    records = positions.flat_map(lambda position: _record_at(index, position[1]))
+    dataset = tf.data.Dataset.zip(positions, records)
+    dataset = dataset.map(load, num_parallel_calls=tf.data.AUTOTUNE)
+    dataset = dataset.batch(batch_size, drop_remainder=drop_remainder)
+    if tokenizer is not None:
+        dataset = dataset.map(lambda batch: _tokenize(batch, tokenizer))
+    num_batches = tf.data.INFINITE_CARDINALITY if repeat else -(-epoch_length // batch_size)
+    return dataset.apply(tf.data.experimental.assert_cardinality(num_batches)).prefetch(
+        tf.data.AUTOTUNE
+    )
+
+
+def _check_choice(name: str, value: str, choices: tuple[str, ...]) -> None:
+    if value not in choices:
+        raise ValueError(f"{name} must be one of {choices}, received {value!r}")
+
+
+def _check_sizes(
+    index: RecordIndex,
+    batch_size: int,
+    num_frames: int,
+    image_size: tuple[int, int],
+    repeat: bool,
+    drop_remainder: bool,
+) -> None:
+    if min(batch_size, num_frames, *image_size) < 1:
+        raise ValueError(
+            "batch_size, num_frames and image_size must be positive, received "
+            f"{batch_size}, {num_frames}, {image_size}"
+        )
+    if drop_remainder and batch_size > len(index.offsets):
+        raise ValueError(
+            f"{len(index.offsets)} clips do not fill one batch of {batch_size}; "
+            "reduce batch_size or pass drop_remainder=False"
+        )
+    if repeat and not drop_remainder:
+        raise ValueError("repeat=True gives full batches only: leave drop_remainder=True")
+
+
+def _check_contents(
+    index: RecordIndex, tokenizer: Tokenizer | None, num_classes: int | None
+) -> None:
+    missing = len(index.offsets) - index.num_captioned
+    if tokenizer is not None and missing:
+        raise ValueError(
+            f"{missing} of {len(index.offsets)} clips have no caption; "
+            "write the records with require_caption=True or read them without tokenizer"
+        )
+    if num_classes is not None and not index.num_labelled:
+        raise ValueError(f"num_classes={num_classes}, but no clip has a label")
+    if num_classes is not None and index.num_classes > num_classes:
+        raise ValueError(
+            f"num_classes={num_classes}, but the records hold the label {index.num_classes - 1}"
+        )
+
+
+def _positions(
+    num_clips: int, epoch_length: int, shuffle: bool, repeat: bool, seed: int
+) -> tf.data.Dataset:
+    """int64 pairs (epoch, index of the record)."""
+
+    def locate(step: Tensor) -> Tensor:
+        epoch, position = step // epoch_length, step % epoch_length
+        if shuffle:
+            position = tf.random.experimental.index_shuffle(
+                position, tf.stack([tf.constant(seed, tf.int64), epoch]), num_clips - 1
+            )
+        return tf.stack([epoch, position])
+
+    steps = tf.data.Dataset.counter() if repeat else tf.data.Dataset.range(epoch_length)
+    return steps.map(locate)
+
+
+def _record_at(index: RecordIndex, position: Tensor) -> tf.data.Dataset:
+    """The one record at a position of the index; its checksum is verified."""
+    # TFRecordDataset cannot start within a file; the operation below it can.
+    variant = tf.raw_ops.TFRecordDatasetV2(
+        filenames=tf.gather(index.files, tf.gather(index.shard_ids, [position])),
+        compression_type="",
+        buffer_size=tf.constant(_READ_BUFFER, tf.int64),
+        byte_offsets=tf.gather(index.offsets, [position]),
+    )
+    return tf.data.experimental.from_variant(variant, tf.TensorSpec([], tf.string)).take(1)
+
+
+def _seeds(seed: int, epoch: Tensor, clip_id: Tensor) -> Tensor:
+    """Four independent seeds [4, 2] of a clip in an epoch."""
+    epoch_seed = tf.stack([tf.constant(seed, tf.int64), epoch])
+    clip_seed = tf.random.experimental.stateless_fold_in(epoch_seed, clip_id)
+    return tf.random.experimental.stateless_split(clip_seed, num=4)
+
+
+def _sample_frames(frames: Tensor, num_frames: int, sampling: str, seed: Tensor) -> Tensor:
+    """JPEG strings [n] -> uint8 frames [T, H, W, 3]; only these are decoded."""
+    available = tf.size(frames, out_type=tf.int64)
+    if sampling == "uniform":
+        chosen = uniform(available, num_frames)
+    else:
+        chosen = random_segment(available, num_frames, seed)
+    return decode_jpegs(tf.gather(frames, chosen))
+
+
+def _multi_hot(labels: Tensor, num_classes: int) -> Tensor:
+    counts = tf.math.bincount(tf.cast(labels, tf.int32), minlength=num_classes)
+    return tf.ensure_shape(tf.cast(counts > 0, tf.float32), [num_classes])
+
+
+def _choose_caption(captions: Tensor, caption: str, seed: Tensor) -> Tensor:
+    if caption == "first":
+        return captions[0]
+    return captions[tf.random.stateless_uniform([], seed, 0, tf.size(captions), tf.int32)]
+
+
+def _tokenize(batch: dict[str, Tensor], tokenizer: Tokenizer) -> dict[str, Tensor]:
+    """Replaces the captions [B] of a batch by token ids and padding mask [B, L]."""
+
+    def tokenize(captions: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        tokens = tokenizer([caption.decode() for caption in captions])
+        return tokens["token_ids"], tokens["padding_mask"]
+
+    captions = batch.pop("caption")
+    token_ids, mask = tf.numpy_function(tokenize, [captions], [tf.int32, tf.bool])
+    shape = [captions.shape[0], tokenizer.max_length]
+    tokens = {
+        "token_ids": tf.ensure_shape(token_ids, shape),
+        "padding_mask": tf.ensure_shape(mask, shape),
+    }
+    return batch | tokens

@@ -1,0 +1,177 @@
+"""The record: one clip as a `tf.train.Example`.
+
+| feature | type | meaning |
+|---|---|---|
+| schema_version | int64 | version of this table |
+| clip_id | int64 | stable id of the clip (`stable_clip_id`) |
+| frames | bytes list, T >= 1 | JPEG images, one per frame; an image is a clip with T = 1 |
+| timestamps | float list, T | seconds from the start of the source file |
+| captions | bytes list, >= 0 | UTF-8 texts |
+| labels | int64 list, >= 0 | class ids: one, or several for a multi-label clip |
+| source, file | bytes | name of the data set; source file relative to its root |
+| height, width | int64 | size of every frame in pixels |
+"""
+
+import hashlib
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+
+Tensor = Any
+
+SCHEMA_VERSION = 1
+
+VERSION = "schema_version"
+CLIP_ID = "clip_id"
+FRAMES = "frames"
+TIMESTAMPS = "timestamps"
+CAPTIONS = "captions"
+LABELS = "labels"
+SOURCE = "source"
+FILE = "file"
+HEIGHT = "height"
+WIDTH = "width"
+
+JPEG_QUALITY = 95
+
+
+def stable_clip_id(file: str, start: float | None = None, end: float | None = None) -> int:
+    """63-bit hash of a clip: the same on every machine, in every run and for every shard count.
+
+    Args:
+        file: source file relative to its root, with forward slashes.
+        start, end: part of the file in seconds; None for the whole file.
+    """
+    key = f"{file}\n{start}\n{end}".encode()
+    return int.from_bytes(hashlib.blake2b(key, digest_size=8).digest(), "big") >> 1
+
+
+def encode_jpeg(frame: np.ndarray) -> bytes:
+    """uint8 RGB frame [H, W, 3] -> JPEG at quality 95 with full-resolution colour."""
+    image = tf.io.encode_jpeg(frame, "rgb", quality=JPEG_QUALITY, chroma_downsampling=False)
+    return image.numpy()
+
+
+def decode_jpegs(images: Tensor) -> Tensor:
+    """JPEG strings [T] -> uint8 RGB frames [T, H, W, 3]; all must have one size."""
+
+    def decode(image: Tensor) -> Tensor:
+        # The default transform differs between machines; this one does not.
+        return tf.io.decode_jpeg(image, channels=3, dct_method="INTEGER_ACCURATE")
+
+    signature = tf.TensorSpec([None, None, 3], tf.uint8)
+    return tf.map_fn(decode, images, fn_output_signature=signature)
+
+
+def encode_clip(
+    frames: np.ndarray,
+    timestamps: np.ndarray,
+    *,
+    file: str,
+    source: str,
+    clip_id: int,
+    captions: Sequence[str] = (),
+    labels: Sequence[int] = (),
+) -> bytes:
+    """Serialises one clip.
+
+    Args:
+        frames: uint8 [T, H, W, 3], T >= 1.
+        timestamps: seconds [T].
+        file: source file relative to its root.
+        source: name of the data set.
+        clip_id: see `stable_clip_id`.
+        captions: texts of the clip.
+        labels: class ids of the clip.
+
+    Returns:
+        The bytes of a `tf.train.Example`.
+
+    Raises:
+        ValueError: frames are not uint8 [T, H, W, 3], or there is not one timestamp per frame.
+    """
+    if frames.dtype != np.uint8 or frames.ndim != 4 or frames.shape[-1] != 3 or not frames.size:
+        raise ValueError(
+            f"{file}: frames must be uint8 [T, H, W, 3] with T >= 1, "
+            f"received {frames.dtype} {list(frames.shape)}"
+        )
+    if len(timestamps) != len(frames):
+        raise ValueError(f"{file}: {len(frames)} frames but {len(timestamps)} timestamps")
+    features = {
+        VERSION: _int64([SCHEMA_VERSION]),
+        CLIP_ID: _int64([clip_id]),
+        FRAMES: _bytes([encode_jpeg(frame) for frame in frames]),
+        TIMESTAMPS: tf.train.Feature(float_list=tf.train.FloatList(value=timestamps)),
+        CAPTIONS: _bytes([caption.encode() for caption in captions]),
+        LABELS: _int64(labels),
+        SOURCE: _bytes([source.encode()]),
+        FILE: _bytes([file.encode()]),
+        HEIGHT: _int64([frames.shape[1]]),
+        WIDTH: _int64([frames.shape[2]]),
+    }
+    example = tf.train.Example(features=tf.train.Features(feature=features))
+    return example.SerializeToString(deterministic=True)
+
+
+def parse_clip(serialized: Tensor) -> dict[str, Tensor]:
+    """One serialised clip -> its features, inside a TensorFlow graph.
+
+    Args:
+        serialized: scalar string.
+
+    Returns:
+        Dict by feature name: `frames` and `captions` string vectors (JPEGs stay encoded),
+        `timestamps` and `labels` vectors, all others scalars.
+    """
+
+    def scalar(dtype: tf.DType) -> Any:
+        return tf.io.FixedLenFeature([], dtype)
+
+    def vector(dtype: tf.DType) -> Any:
+        return tf.io.FixedLenSequenceFeature([], dtype, allow_missing=True)
+
+    features = {
+        VERSION: scalar(tf.int64),
+        CLIP_ID: scalar(tf.int64),
+        FRAMES: vector(tf.string),
+        TIMESTAMPS: vector(tf.float32),
+        CAPTIONS: vector(tf.string),
+        LABELS: vector(tf.int64),
+        SOURCE: scalar(tf.string),
+        FILE: scalar(tf.string),
+        HEIGHT: scalar(tf.int64),
+        WIDTH: scalar(tf.int64),
+    }
+    return tf.io.parse_single_example(serialized, features)
+
+
+def check_record(record: bytes) -> None:
+    """Checks that bytes are a clip of this schema version.
+
+    Raises:
+        ValueError: not a clip, another schema version (both are named), or no frames.
+    """
+    try:
+        features = tf.train.Example.FromString(record).features.feature
+    except Exception as error:  # protobuf's DecodeError has no public home
+        raise ValueError(f"not a tf.train.Example: {error}") from error
+    version = list(features[VERSION].int64_list.value)
+    if version != [SCHEMA_VERSION]:
+        raise ValueError(
+            f"the record has schema version {version[0] if version else 'none'}, this package "
+            f"reads version {SCHEMA_VERSION}; write the records again with `write_records`"
+        )
+    num_frames = len(features[FRAMES].bytes_list.value)
+    num_times = len(features[TIMESTAMPS].float_list.value)
+    if num_frames == 0 or num_frames != num_times:
+        raise ValueError(f"the record has {num_frames} frames and {num_times} timestamps")
+
+
+def _int64(values: Sequence[int]) -> tf.train.Feature:
+    return tf.train.Feature(int64_list=tf.train.Int64List(value=values))
+
+
+def _bytes(values: Sequence[bytes]) -> tf.train.Feature:
+    return tf.train.Feature(bytes_list=tf.train.BytesList(value=values))

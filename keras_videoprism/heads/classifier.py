@@ -1,0 +1,85 @@
+"""Video classification by MAP pooling on the encoder (paper, section 3.1 and Appendix E)."""
+
+import keras
+
+from keras_videoprism.layers.map_pooler import MAPPooler
+from keras_videoprism.layers.typing import Tensor
+
+
+@keras.saving.register_keras_serializable(package="keras_videoprism")
+class VideoClassifier(keras.Model):
+    """Encoder, MAP pooler of width D, linear classifier; as the official classifier.
+
+    The encoder is frozen by default: only pooler and classifier learn.
+
+    Args:
+        encoder: a `VideoPrism`, or None for a head over tokens that were computed before.
+        num_classes: number of logits.
+        num_heads: heads of the pooler; None takes the encoder's.
+        freeze_encoder: False trains the encoder too.
+
+    Call arguments:
+        inputs: dict with "videos" [B, T, H, W, 3] and perhaps "frame_mask"; or the videos; or,
+            without encoder, tokens [B, S, D].
+
+    Returns:
+        Logits [B, num_classes].
+    """
+
+    def __init__(
+        self,
+        encoder: keras.Model | None,
+        num_classes: int,
+        num_heads: int | None = None,
+        freeze_encoder: bool = True,
+        **kwargs,
+    ):
+        super().__init__(**kwargs)
+        if encoder is None and num_heads is None:
+            raise ValueError("without an encoder, num_heads must be given.")
+        self.encoder = encoder
+        self.num_classes = num_classes
+        self.num_heads = num_heads or encoder.num_heads
+        self.freeze_encoder = freeze_encoder
+        if encoder is not None:
+            encoder.trainable = not freeze_encoder
+        self.pooler = None
+        self.classifier = keras.layers.Dense(
+            num_classes, kernel_initializer="lecun_normal", name="classifier"
+        )
+
+    def build(self, input_shape):
+        width = self.encoder.hidden_dim if self.encoder is not None else input_shape[-1]
+        self.pooler = MAPPooler(self.num_heads, width, name="pooler")
+        self.pooler.build((None, None, width))
+        self.classifier.build((None, width))
+
+    def call(self, inputs: Tensor | dict[str, Tensor]) -> Tensor:
+        return self.classifier(self.embed(inputs))
+
+    def embed(self, inputs: Tensor | dict[str, Tensor]) -> Tensor:
+        """Pooled features [B, D] before the classifier."""
+        if self.encoder is None:
+            return self.pooler(inputs)
+        if not isinstance(inputs, dict):
+            inputs = {"videos": inputs}
+        frame_mask = inputs.get("frame_mask")
+        tokens = self.encoder(inputs["videos"], frame_mask=frame_mask)
+        mask = None
+        if frame_mask is not None:
+            mask = keras.ops.repeat(frame_mask, tokens.shape[1] // frame_mask.shape[1], axis=1)
+        return self.pooler(tokens, padding_mask=mask)
+
+    def get_config(self):
+        return {
+            **super().get_config(),
+            "encoder": keras.saving.serialize_keras_object(self.encoder),
+            "num_classes": self.num_classes,
+            "num_heads": self.num_heads,
+            "freeze_encoder": self.freeze_encoder,
+        }
+
+    @classmethod
+    def from_config(cls, config):
+        config["encoder"] = keras.saving.deserialize_keras_object(config["encoder"])
+        return cls(**config)

@@ -1,0 +1,167 @@
+"""Multi-head attention with a logit cap, optional per-dimension scale and query chunks."""
+
+import math
+
+import keras
+from keras import ops
+
+from keras_videoprism.layers.typing import Tensor
+
+# Masked logits become this fraction of the float32 maximum instead of -inf, so that a query which
+# may attend to nothing (a padded frame) averages all values and never gives NaN.
+MASKED_LOGIT = -0.7 * 3.4028235e38
+
+
+@keras.saving.register_keras_serializable(package="keras_videoprism")
+class Attention(keras.layers.Layer):
+    """Multi-head dot-product attention as VideoPrism uses it.
+
+    Logits are capped by `cap * tanh(logits / cap)` before the mask is applied, and the softmax
+    runs in float32 (official code; cap 50 in every released model). `keras.ops` has a fused
+    attention, but it honours the cap on one backend only, so the products are written out.
+
+    Args:
+        num_heads: number of heads.
+        hidden_dim: total width of the heads; None takes the width of the queries.
+        logit_cap: bound of the logits; None for no bound.
+        per_dim_scale: learn one query scale per dimension of a head (the pooler) instead of the
+            constant `1 / sqrt(head_dim)`.
+        query_chunk_size: attend for this many queries at a time, which bounds memory at
+            `num_heads * chunk * keys` logits; None attends for all at once.
+
+    Call arguments:
+        query: [B, Q, D].
+        key_value: [B, K, D']; None for self-attention.
+        attention_mask: bool, broadcastable to [B, Q, K]; True where a query may attend.
+
+    Returns:
+        [B, Q, D].
+    """
+
+    def __init__(
+        self,
+        num_heads: int,
+        hidden_dim: int | None = None,
+        logit_cap: float | None = None,
+        per_dim_scale: bool = False,
+        query_chunk_size: int | None = None,
+        **kwargs,
+    ):
+        super().__init__(**kwargs)
+        if hidden_dim is not None and hidden_dim % num_heads:
+            raise ValueError(
+                f"hidden_dim must be a multiple of num_heads; received hidden_dim={hidden_dim}, "
+                f"num_heads={num_heads}."
+            )
+        self.num_heads = num_heads
+        self.hidden_dim = hidden_dim
+        self.logit_cap = logit_cap
+        self.per_dim_scale = per_dim_scale
+        self.query_chunk_size = query_chunk_size
+
+    def build(self, query_shape, key_value_shape=None):
+        width = query_shape[-1]
+        key_value_shape = key_value_shape or query_shape
+        if (self.hidden_dim or width) % self.num_heads:
+            raise ValueError(
+                f"the width of the queries must be a multiple of num_heads={self.num_heads}; "
+                f"received {width}."
+            )
+        self.head_dim = (self.hidden_dim or width) // self.num_heads
+
+        def projection(name: str) -> keras.layers.EinsumDense:
+            return keras.layers.EinsumDense(
+                "bsd,dnh->bsnh",
+                output_shape=(None, self.num_heads, self.head_dim),
+                bias_axes="nh",
+                kernel_initializer="lecun_normal",
+                dtype=self.dtype_policy,
+                name=name,
+            )
+
+        self.query = projection("query")
+        self.key = projection("key")
+        self.value = projection("value")
+        # Flax stores this kernel as [D, N, H] and so counts N * D inputs.
+        self.output_projection = keras.layers.EinsumDense(
+            "bsnh,nhd->bsd",
+            output_shape=(None, width),
+            bias_axes="d",
+            kernel_initializer=keras.initializers.VarianceScaling(
+                self.head_dim / width, "fan_in", "truncated_normal"
+            ),
+            dtype=self.dtype_policy,
+            name="output",
+        )
+        self.query.build(query_shape)
+        self.key.build(key_value_shape)
+        self.value.build(key_value_shape)
+        self.output_projection.build((*query_shape[:2], self.num_heads, self.head_dim))
+        if self.per_dim_scale:
+            self.dim_scale = self.add_weight(
+                name="per_dim_scale", shape=(self.head_dim,), initializer="zeros"
+            )
+
+    def call(
+        self, query: Tensor, key_value: Tensor = None, attention_mask: Tensor = None
+    ) -> Tensor:
+        key_value = query if key_value is None else key_value
+        q = self._scale(self.query(query))  # [B, Q, N, H]
+        k = self.key(key_value)  # [B, K, N, H]
+        v = self.value(key_value)
+        if self.query_chunk_size is None:
+            attended = self._attend(q, k, v, attention_mask)
+        else:
+            attended = self._attend_in_chunks(q, k, v, attention_mask)
+        return self.output_projection(attended)
+
+    def _scale(self, q: Tensor) -> Tensor:
+        if not self.per_dim_scale:
+            return q * self.head_dim**-0.5
+        # Dividing by softplus(0) = ln 2 makes the initial scale 1 / sqrt(head_dim).
+        scale = ops.softplus(self.dim_scale) / (math.log(2.0) * math.sqrt(self.head_dim))
+        return q * ops.cast(scale, q.dtype)
+
+    def _attend(self, q: Tensor, k: Tensor, v: Tensor, mask: Tensor) -> Tensor:
+        logits = ops.einsum("bqnh,bknh->bnqk", q, k)
+        if self.logit_cap is not None:
+            logits = self.logit_cap * ops.tanh(logits / self.logit_cap)
+        logits = ops.cast(logits, "float32")
+        if mask is not None:
+            logits = ops.where(ops.expand_dims(mask, 1), logits, MASKED_LOGIT)
+        weights = ops.cast(softmax(logits), v.dtype)
+        return ops.einsum("bnqk,bknh->bqnh", weights, v)
+
+    def _attend_in_chunks(self, q: Tensor, k: Tensor, v: Tensor, mask: Tensor) -> Tensor:
+        """Same result; the logits of one chunk are freed before the next, also in training."""
+        num_queries, size = q.shape[1], self.query_chunk_size
+        num_chunks = -(-num_queries // size)
+        chunks = (_split(q, num_chunks, size),)  # [C, B, size, N, H]
+        if mask is not None and mask.shape[1] > 1:
+            chunks += (_split(mask, num_chunks, size),)
+
+        @keras.remat
+        def attend(chunk):
+            return self._attend(chunk[0], k, v, chunk[1] if len(chunk) > 1 else mask)
+
+        attended = ops.map(attend, chunks)
+        attended = ops.swapaxes(attended, 0, 1)  # [B, C, size, N, H]
+        shape = (-1, num_chunks * size, self.num_heads, self.head_dim)
+        return ops.reshape(attended, shape)[:, :num_queries]
+
+    def compute_output_shape(self, query_shape, key_value_shape=None):
+        return query_shape
+
+
+def softmax(logits: Tensor) -> Tensor:
+    """Softmax over the last axis. `keras.ops.softmax` warns where that axis has one element, as
+    along the time of an image."""
+    exponentials = ops.exp(logits - ops.stop_gradient(ops.max(logits, axis=-1, keepdims=True)))
+    return exponentials / ops.sum(exponentials, axis=-1, keepdims=True)
+
+
+def _split(x: Tensor, num_chunks: int, size: int) -> Tensor:
+    """[B, Q, ...] -> [num_chunks, B, size, ...]; the last chunk is padded with zeros."""
+    padding = [(0, 0), (0, num_chunks * size - x.shape[1])] + [(0, 0)] * (len(x.shape) - 2)
+    x = ops.reshape(ops.pad(x, padding), (-1, num_chunks, size, *x.shape[2:]))
+    return ops.swapaxes(x, 0, 1)

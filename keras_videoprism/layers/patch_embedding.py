@@ -1,0 +1,46 @@
+"""Tubelet embedding of [1, P, P] patches (Table 9, row "Preprocess")."""
+
+import keras
+from keras import ops
+
+from keras_videoprism.layers.typing import Tensor
+
+
+def patchify(videos: Tensor, patch_size: int) -> Tensor:
+    """[B, T, H, W, C] -> [B, T, H/P * W/P, P * P * C], each patch in row-major order."""
+    _, frames, height, width, channels = ops.shape(videos)
+    rows, columns = height // patch_size, width // patch_size
+    x = ops.reshape(videos, (-1, rows, patch_size, columns, patch_size, channels))
+    x = ops.transpose(x, (0, 1, 3, 2, 4, 5))  # [B*T, rows, columns, P, P, C]
+    return ops.reshape(x, (-1, frames, rows * columns, patch_size**2 * channels))
+
+
+class PatchEmbedding(keras.layers.Layer):
+    """Linear projection of the pixels of each patch.
+
+    Args:
+        hidden_dim: width D of the tokens.
+        patch_size: side P of a patch in pixels.
+
+    Call arguments:
+        videos: [B, T, H, W, 3], H and W multiples of P.
+
+    Returns:
+        [B, T, N, D] with N = H/P * W/P.
+    """
+
+    def __init__(self, hidden_dim: int, patch_size: int, **kwargs):
+        super().__init__(**kwargs)
+        self.patch_size = patch_size
+        self.projection = keras.layers.Dense(
+            hidden_dim,
+            kernel_initializer="lecun_normal",
+            dtype=self.dtype_policy,
+            name="projection",
+        )
+
+    def build(self, input_shape):
+        self.projection.build((None, None, self.patch_size**2 * input_shape[-1]))
+
+    def call(self, videos: Tensor) -> Tensor:
+        return self.projection(patchify(videos, self.patch_size))

@@ -1,0 +1,138 @@
+"""Pre-norm Transformer block and stack."""
+
+import keras
+from keras import ops
+
+from keras_videoprism.layers.attention import Attention
+from keras_videoprism.layers.typing import Tensor
+
+LAYER_NORM_EPSILON = 1e-6  # official code, every model
+
+
+def layer_norm(name: str, dtype=None) -> keras.layers.LayerNormalization:
+    """LayerNorm as all parts of VideoPrism use it."""
+    return keras.layers.LayerNormalization(epsilon=LAYER_NORM_EPSILON, name=name, dtype=dtype)
+
+
+class TransformerBlock(keras.layers.Layer):
+    """Self-attention and an MLP, each with LayerNorm before and a skip connection.
+
+    Args:
+        num_heads: attention heads.
+        mlp_dim: hidden width of the MLP.
+        activation: "gelu" (exact; video) or "relu" (text).
+        logit_cap, query_chunk_size: see `Attention`.
+        norm_policy: "pre", or "primer_hybrid", which normalises after each branch too (text tower
+            of the giant model).
+
+    Call arguments:
+        x: [B, S, D].
+        attention_mask: bool, broadcastable to [B, S, S]; True where a query may attend.
+        padding_mask: bool [B, S]; the MLP adds nothing where it is False.
+    """
+
+    def __init__(
+        self,
+        num_heads: int,
+        mlp_dim: int,
+        activation: str = "gelu",
+        logit_cap: float | None = None,
+        query_chunk_size: int | None = None,
+        norm_policy: str = "pre",
+        **kwargs,
+    ):
+        super().__init__(**kwargs)
+        if norm_policy not in ("pre", "primer_hybrid"):
+            raise ValueError(
+                f"norm_policy must be 'pre' or 'primer_hybrid'; received {norm_policy!r}."
+            )
+        self.activation = {"gelu": gelu, "relu": ops.relu}[activation]
+        dtype = self.dtype_policy
+        self.attention_norm = layer_norm("attention_norm", dtype)
+        self.attention = Attention(
+            num_heads,
+            logit_cap=logit_cap,
+            query_chunk_size=query_chunk_size,
+            dtype=dtype,
+            name="attention",
+        )
+        self.mlp_norm = layer_norm("mlp_norm", dtype)
+        self.mlp_hidden = keras.layers.Dense(
+            mlp_dim, kernel_initializer="lecun_normal", dtype=dtype, name="mlp_hidden"
+        )
+        self.post_norms = ()
+        if norm_policy == "primer_hybrid":
+            self.post_norms = (
+                layer_norm("attention_post_norm", dtype),
+                layer_norm("mlp_post_norm", dtype),
+            )
+
+    def build(self, input_shape):
+        width = input_shape[-1]
+        self.mlp_output = keras.layers.Dense(
+            width, kernel_initializer="lecun_normal", dtype=self.dtype_policy, name="mlp_output"
+        )
+        self.attention_norm.build(input_shape)
+        self.attention.build(input_shape)
+        self.mlp_norm.build(input_shape)
+        self.mlp_hidden.build(input_shape)
+        self.mlp_output.build((*input_shape[:-1], self.mlp_hidden.units))
+        for norm in self.post_norms:
+            norm.build(input_shape)
+
+    def call(
+        self, x: Tensor, attention_mask: Tensor = None, padding_mask: Tensor = None
+    ) -> Tensor:
+        attended = self.attention(self.attention_norm(x), attention_mask=attention_mask)
+        if self.post_norms:
+            attended = self.post_norms[0](attended)
+        x = x + attended
+        hidden = self.mlp_output(self.activation(self.mlp_hidden(self.mlp_norm(x))))
+        if padding_mask is not None:
+            hidden = hidden * ops.cast(ops.expand_dims(padding_mask, -1), hidden.dtype)
+        if self.post_norms:
+            hidden = self.post_norms[1](hidden)
+        return x + hidden
+
+    def compute_output_shape(self, input_shape):
+        return input_shape
+
+
+class Transformer(keras.layers.Layer):
+    """A stack of `num_layers` blocks; the other arguments go to `TransformerBlock`.
+
+    Call arguments are those of the block. `return_layers=True` returns the list of the outputs of
+    all blocks instead of the last.
+    """
+
+    def __init__(self, num_layers: int, name: str | None = None, dtype=None, **block_args):
+        super().__init__(name=name, dtype=dtype)
+        self.blocks = [
+            TransformerBlock(dtype=self.dtype_policy, name=f"block_{i}", **block_args)
+            for i in range(num_layers)
+        ]
+
+    def build(self, input_shape):
+        for block in self.blocks:
+            block.build(input_shape)
+
+    def call(
+        self,
+        x: Tensor,
+        attention_mask: Tensor = None,
+        padding_mask: Tensor = None,
+        return_layers: bool = False,
+    ) -> Tensor:
+        outputs = []
+        for block in self.blocks:
+            x = block(x, attention_mask=attention_mask, padding_mask=padding_mask)
+            outputs.append(x)
+        return outputs if return_layers else x
+
+    def compute_output_shape(self, input_shape):
+        return input_shape
+
+
+def gelu(x: Tensor) -> Tensor:
+    """Exact GELU, x * Phi(x)."""
+    return ops.gelu(x, approximate=False)

@@ -1,0 +1,59 @@
+"""Losses of both stages, and the measures that tell what stage 2 has learned."""
+
+from keras import ops
+
+from keras_videoprism.layers.typing import Tensor
+
+
+def contrastive_loss(video: Tensor, text: Tensor, logit_scale: Tensor) -> Tensor:
+    """Symmetric cross-entropy over the similarities of all pairs in the batch (section 2.3.1).
+
+    Args:
+        video, text: [B, D], L2-normalised; row i of both belongs together.
+        logit_scale: factor of the similarities, 1 / temperature.
+    """
+    logits = similarity(video, text) * logit_scale  # [B, B]
+    matching = ops.mean(ops.diagonal(logits))
+    video_to_text = ops.mean(ops.logsumexp(logits, axis=1))
+    text_to_video = ops.mean(ops.logsumexp(logits, axis=0))
+    return (video_to_text + text_to_video) / 2.0 - matching
+
+
+def similarity(video: Tensor, text: Tensor) -> Tensor:
+    """Cosines of all pairs, [B, B], in float32."""
+    return ops.matmul(ops.cast(video, "float32"), ops.transpose(ops.cast(text, "float32")))
+
+
+def recall_at_1(video: Tensor, text: Tensor) -> Tensor:
+    """Share of clips whose own text is the nearest within the batch."""
+    nearest = ops.cast(ops.argmax(similarity(video, text), axis=1), "int32")
+    return ops.mean(ops.cast(ops.equal(nearest, ops.arange(ops.shape(video)[0])), "float32"))
+
+
+def cosine_distance(x: Tensor, y: Tensor) -> Tensor:
+    """1 - cosine along the last axis, in float32 (Appendix C.2)."""
+    return 1.0 - ops.sum(_unit(x) * _unit(y), axis=-1)
+
+
+def masked_mean(x: Tensor, mask: Tensor = None) -> Tensor:
+    """Mean of x [B, S] where mask is True, or of all."""
+    if mask is None:
+        return ops.mean(x)
+    weights = ops.cast(mask, x.dtype)
+    return ops.sum(x * weights) / ops.maximum(ops.sum(weights), 1.0)
+
+
+def residual_cosine(tokens: Tensor, target: Tensor, mask: Tensor = None) -> Tensor:
+    """Cosine of predicted and true tokens [B, S, D], each without its own clip's mean.
+
+    A predictor that knows the clip but nothing within the clip scores 0, however low its cosine
+    distance is.
+    """
+    tokens = tokens - ops.mean(tokens, axis=1, keepdims=True)
+    target = target - ops.mean(target, axis=1, keepdims=True)
+    return 1.0 - masked_mean(cosine_distance(tokens, target), mask)
+
+
+def _unit(x: Tensor) -> Tensor:
+    x = ops.cast(x, "float32")
+    return x * ops.rsqrt(ops.sum(ops.square(x), axis=-1, keepdims=True) + 1e-12)

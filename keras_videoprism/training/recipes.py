@@ -1,0 +1,94 @@
+"""Optimizers of the paper's pretraining (Table 10)."""
+
+import keras
+from keras import ops
+
+from keras_videoprism.layers.typing import Tensor
+
+
+@keras.saving.register_keras_serializable(package="keras_videoprism")
+class WarmupLinearDecay(keras.optimizers.schedules.LearningRateSchedule):
+    """Linear warm-up from 0 to `peak`, then linear decay to `end`, which stays.
+
+    Args:
+        peak: highest learning rate.
+        total_steps: step at which `end` is reached.
+        warmup_steps: step at which `peak` is reached.
+        end: last learning rate.
+    """
+
+    def __init__(self, peak: float, total_steps: int, warmup_steps: int, end: float = 0.0):
+        super().__init__()
+        _check_steps(total_steps, warmup_steps)
+        self.peak = peak
+        self.total_steps = total_steps
+        self.warmup_steps = warmup_steps
+        self.end = end
+
+    def __call__(self, step: Tensor) -> Tensor:
+        step = ops.cast(step, "float32")
+        rise = step / max(self.warmup_steps, 1)
+        decayed = (step - self.warmup_steps) / (self.total_steps - self.warmup_steps)
+        fall = self.peak + (self.end - self.peak) * ops.clip(decayed, 0.0, 1.0)
+        return ops.where(step < self.warmup_steps, self.peak * rise, fall)
+
+    def get_config(self):
+        return {
+            "peak": self.peak,
+            "total_steps": self.total_steps,
+            "warmup_steps": self.warmup_steps,
+            "end": self.end,
+        }
+
+
+def stage1_optimizer(
+    learning_rate: float = 5e-4,
+    total_steps: int = 200_000,
+    warmup_steps: int = 20_000,
+    weight_decay: float = 1e-4,
+    end_learning_rate: float = 0.0,
+) -> keras.optimizers.Optimizer:
+    """Adafactor with warm-up and linear decay.
+
+    Table 10 says 5e-4; Appendix C.1 says 1e-4 for the base and 5e-5 for the giant model.
+    """
+    schedule = WarmupLinearDecay(learning_rate, total_steps, warmup_steps, end_learning_rate)
+    return _adafactor(schedule, weight_decay)
+
+
+def stage2_optimizer(
+    learning_rate: float = 5e-4,
+    total_steps: int = 300_000,
+    warmup_steps: int = 25_000,
+    weight_decay: float = 0.05,
+    end_learning_rate: float = 1e-5,
+) -> keras.optimizers.Optimizer:
+    """Adafactor with warm-up and cosine decay to 1e-5 (Table 10, Appendix C.2)."""
+    _check_steps(total_steps, warmup_steps)
+    schedule = keras.optimizers.schedules.CosineDecay(
+        0.0,
+        decay_steps=total_steps - warmup_steps,
+        alpha=end_learning_rate / learning_rate,
+        warmup_target=learning_rate,
+        warmup_steps=warmup_steps,
+    )
+    return _adafactor(schedule, weight_decay)
+
+
+def _adafactor(schedule: keras.optimizers.schedules.LearningRateSchedule, weight_decay: float):
+    optimizer = keras.optimizers.Adafactor(
+        learning_rate=schedule, relative_step=False, weight_decay=weight_decay
+    )
+    # Decay pulls kernels to zero; a temperature, a scale or a table has no reason to go there.
+    optimizer.exclude_from_weight_decay(
+        var_names=["bias", "beta", "gamma", "log_logit_scale", "per_dim_scale"]
+    )
+    return optimizer
+
+
+def _check_steps(total_steps: int, warmup_steps: int) -> None:
+    if not 0 <= warmup_steps < total_steps:
+        raise ValueError(
+            "warmup_steps must be at least 0 and less than total_steps; received "
+            f"warmup_steps={warmup_steps}, total_steps={total_steps}."
+        )

@@ -1,0 +1,53 @@
+"""The model side runs where TensorFlow is missing; only `keras_videoprism.data` needs it."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+
+# Stands before the import under test: every import of TensorFlow fails as if not installed.
+BLOCK_TENSORFLOW = """
+import sys
+
+class Blocker:
+    def find_spec(self, name, path=None, target=None):
+        if name.partition(".")[0] in ("tensorflow", "tensorflow_text"):
+            raise ModuleNotFoundError(f"No module named {name!r}", name=name)
+
+sys.meta_path.insert(0, Blocker())
+"""
+
+
+def run_without_tensorflow(code: str) -> subprocess.CompletedProcess[str]:
+    """Runs `code` in a new interpreter on the JAX backend, TensorFlow out of reach."""
+    return subprocess.run(
+        [sys.executable, "-c", BLOCK_TENSORFLOW + code],
+        cwd=ROOT,
+        env=os.environ | {"KERAS_BACKEND": "jax"},
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+
+
+def test_the_blocker_blocks():
+    assert "No module named 'tensorflow'" in run_without_tensorflow("import tensorflow").stderr
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        "import keras_videoprism",
+        "import keras_videoprism.layers",
+        "import keras_videoprism as kvp; kvp.VideoPrism, kvp.VideoPrismLvT",
+        "import keras_videoprism as kvp; kvp.Stage1Model, kvp.Stage2Model",
+        "import keras_videoprism.evaluation",
+    ],
+)
+def test_imports(code: str):
+    result = run_without_tensorflow(code)
+    assert result.returncode == 0, result.stderr
