@@ -8,7 +8,7 @@ import keras
 import numpy as np
 
 from keras_videoprism.converters.assign import Rule, assign
-from keras_videoprism.heads.classifier import VideoClassifier
+from keras_videoprism.models.video_classifier import VideoClassifier
 from keras_videoprism.models.video_prism import VideoPrism
 from keras_videoprism.models.video_prism_lvt import VideoPrismLvT
 

@@ -16,6 +16,8 @@ from keras_videoprism.data.schema import SCHEMA_VERSION, check_record
 
 SUMMARY_FILE = "dataset.json"
 
+_COUNTS = ("num_captioned", "num_labelled", "max_labels_per_clip", "num_classes")
+
 
 class RecordIndex(NamedTuple):
     """Position of each of n records, and counts over all of them.
@@ -57,7 +59,7 @@ def open_records(folders: str | os.PathLike[str] | Sequence[str | os.PathLike[st
     offsets = [_checked_offsets(path, count) for path, count in shards]
     return RecordIndex(
         files=[str(path) for path, _ in shards],
-        shard_ids=np.repeat(np.arange(len(shards)), [len(part) for part in offsets]),
+        shard_ids=np.repeat(np.arange(len(shards)), [count for _, count in shards]),
         offsets=np.concatenate(offsets).astype(np.int64),
         num_captioned=sum(summary["num_captioned"] for _, summary in summaries),
         num_labelled=sum(summary["num_labelled"] for _, summary in summaries),
@@ -72,7 +74,8 @@ def record_offsets(path: str | os.PathLike[str]) -> list[int]:
     Raises:
         ValueError: the file ends within a record.
     """
-    size, offset, offsets = os.path.getsize(path), 0, []
+    size, offset = os.path.getsize(path), 0
+    offsets: list[int] = []
     with open(path, "rb") as file:
         while offset < size:
             file.seek(offset)
@@ -98,7 +101,8 @@ def _read_summary(folder: Path) -> dict[str, Any]:
     try:
         summary = json.loads(path.read_text(encoding="utf-8"))
         version = summary["schema_version"]
-        names = [shard["file"] for shard in summary["shards"]]
+        if version == SCHEMA_VERSION:
+            _check_summary(summary)
     except (ValueError, TypeError, KeyError) as error:
         raise ValueError(f"{path}: not a data set summary: {error!r}") from error
     if version != SCHEMA_VERSION:
@@ -106,10 +110,17 @@ def _read_summary(folder: Path) -> dict[str, Any]:
             f"{path}: schema version {version}, this package reads version {SCHEMA_VERSION}; "
             "write the records again with `write_records`"
         )
-    outside = [name for name in names if name != Path(name).name]
-    if outside:
-        raise ValueError(f"{path}: shards must be in the same folder, received {outside}")
     return summary
+
+
+def _check_summary(summary: dict[str, Any]) -> None:
+    """Fails where a value that `open_records` uses is missing or senseless."""
+    shards = summary["shards"]
+    if min([summary[key] for key in _COUNTS] + [shard["num_clips"] for shard in shards]) < 0:
+        raise ValueError("a negative count")
+    outside = [shard["file"] for shard in shards if shard["file"] != Path(shard["file"]).name]
+    if not shards or outside:
+        raise ValueError(f"shards must be files of the same folder, received {outside}")
 
 
 def _checked_offsets(path: Path, num_clips: int) -> list[int]:
@@ -122,6 +133,8 @@ def _checked_offsets(path: Path, num_clips: int) -> list[int]:
     try:
         for record in tf.data.TFRecordDataset(str(path)).take(1):
             check_record(record.numpy())
-    except (ValueError, tf.errors.DataLossError) as error:
+    except tf.errors.DataLossError as error:
+        raise ValueError(f"{path}: the first record is damaged (wrong checksum)") from error
+    except ValueError as error:
         raise ValueError(f"{path}: {error}") from error
     return offsets

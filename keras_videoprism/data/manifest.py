@@ -84,7 +84,9 @@ def read_manifest(
 def _folder_rows(folder: Path, root: Path) -> list[Row]:
     files = (file for file in folder.rglob("*") if not file.name.startswith("."))
     suffixes = VIDEO_SUFFIXES | IMAGE_SUFFIXES
-    rows = [_row({"path": file.absolute()}, root) for file in files if file.suffix.lower() in suffixes]
+    rows = [
+        _row({"path": file.absolute()}, root) for file in files if file.suffix.lower() in suffixes
+    ]
     if not rows:
         raise ValueError(f"{folder}: no video or image in this folder")
     return sorted(rows, key=lambda row: row.name)

@@ -5,8 +5,10 @@ permutation(seed, epoch)[p mod n], and everything random about it is drawn from
 (seed, epoch, clip_id): no state, no shuffle buffer, and the same batches on every machine.
 """
 
+import math
 import os
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -82,43 +84,29 @@ def read_records(
     _check_choice("caption", caption, ("random", "first"))
     _check_sizes(index, batch_size, num_frames, image_size, repeat, drop_remainder)
     _check_contents(index, tokenizer, num_classes)
-    single_label = index.num_labelled == len(index.offsets) and index.max_labels_per_clip == 1
-
-    def load(position: Tensor, record: Tensor) -> dict[str, Tensor]:
-        clip = parse_clip(record)
-        seeds = _seeds(seed, position[0], clip[CLIP_ID])
-        frames = _sample_frames(clip[FRAMES], num_frames, sampling, seeds[0])
-        videos = random_resized_crop(frames, image_size, seeds[1]) if augment else (
-            resize(frames, image_size)
-        )
-        if flip:
-            videos = random_flip(videos, seeds[2])
-        example = {
-            "videos": tf.ensure_shape(videos, [num_frames, *image_size, 3]),
-            "clip_id": clip[CLIP_ID],
-        }
-        if num_classes is not None:
-            example["labels"] = _multi_hot(clip[LABELS], num_classes)
-        elif single_label:
-            example["labels"] = tf.cast(clip[LABELS][0], tf.int32)
-        if tokenizer is not None:
-            example["caption"] = _choose_caption(clip[CAPTIONS], caption, seeds[3])
-        return example
-
+    load = partial(
+        _load_clip,
+        num_frames=num_frames,
+        image_size=image_size,
+        num_classes=num_classes,
+        single_label=index.num_labelled == len(index.offsets) and index.max_labels_per_clip == 1,
+        sampling=sampling,
+        augment=augment,
+        flip=flip,
+        caption=None if tokenizer is None else caption,
+        seed=seed,
+    )
     epoch_length = len(index.offsets)
     if drop_remainder:
         epoch_length -= epoch_length % batch_size
-    positions = _positions(len(index.offsets), epoch_length, shuffle, repeat, seed)
-    records = positions.flat_map(lambda position: _record_at(index, position[1]))
-    dataset = tf.data.Dataset.zip(positions, records)
+    dataset = _stream(index, epoch_length, shuffle, repeat, seed)
     dataset = dataset.map(load, num_parallel_calls=tf.data.AUTOTUNE)
     dataset = dataset.batch(batch_size, drop_remainder=drop_remainder)
     if tokenizer is not None:
         dataset = dataset.map(lambda batch: _tokenize(batch, tokenizer))
-    num_batches = tf.data.INFINITE_CARDINALITY if repeat else -(-epoch_length // batch_size)
-    return dataset.apply(tf.data.experimental.assert_cardinality(num_batches)).prefetch(
-        tf.data.AUTOTUNE
-    )
+    num_batches = tf.data.INFINITE_CARDINALITY if repeat else math.ceil(epoch_length / batch_size)
+    dataset = dataset.apply(tf.data.experimental.assert_cardinality(num_batches))
+    return dataset.prefetch(tf.data.AUTOTUNE)
 
 
 def _check_choice(name: str, value: str, choices: tuple[str, ...]) -> None:
@@ -165,10 +153,23 @@ def _check_contents(
         )
 
 
+def _stream(
+    index: RecordIndex, epoch_length: int, shuffle: bool, repeat: bool, seed: int
+) -> tf.data.Dataset:
+    """Pairs of (epoch, position in the index) int64 [2] and the record there."""
+    positions = _positions(len(index.offsets), epoch_length, shuffle, repeat, seed)
+    # Tensors, not arrays: these would be copied into the graph.
+    files, shard_ids, offsets = (tf.constant(part) for part in index[:3])
+    records = positions.flat_map(
+        lambda position: _record_at(files, shard_ids, offsets, position[1])
+    )
+    return tf.data.Dataset.zip(positions, records)
+
+
 def _positions(
     num_clips: int, epoch_length: int, shuffle: bool, repeat: bool, seed: int
 ) -> tf.data.Dataset:
-    """int64 pairs (epoch, index of the record)."""
+    """Pairs (epoch, position in the index), int64 [2]."""
 
     def locate(step: Tensor) -> Tensor:
         epoch, position = step // epoch_length, step % epoch_length
@@ -182,16 +183,55 @@ def _positions(
     return steps.map(locate)
 
 
-def _record_at(index: RecordIndex, position: Tensor) -> tf.data.Dataset:
+def _record_at(
+    files: Tensor, shard_ids: Tensor, offsets: Tensor, position: Tensor
+) -> tf.data.Dataset:
     """The one record at a position of the index; its checksum is verified."""
     # TFRecordDataset cannot start within a file; the operation below it can.
     variant = tf.raw_ops.TFRecordDatasetV2(
-        filenames=tf.gather(index.files, tf.gather(index.shard_ids, [position])),
+        filenames=tf.gather(files, tf.gather(shard_ids, [position])),
         compression_type="",
         buffer_size=tf.constant(_READ_BUFFER, tf.int64),
-        byte_offsets=tf.gather(index.offsets, [position]),
+        byte_offsets=tf.gather(offsets, [position]),
     )
     return tf.data.experimental.from_variant(variant, tf.TensorSpec([], tf.string)).take(1)
+
+
+def _load_clip(
+    position: Tensor,
+    record: Tensor,
+    *,
+    num_frames: int,
+    image_size: tuple[int, int],
+    num_classes: int | None,
+    single_label: bool,
+    sampling: str,
+    augment: bool,
+    flip: bool,
+    caption: str | None,
+    seed: int,
+) -> dict[str, Tensor]:
+    """One record at (epoch, position) -> one element of a batch, its caption still a string."""
+    clip = parse_clip(record)
+    seeds = _seeds(seed, position[0], clip[CLIP_ID])
+    videos = _sample_frames(clip[FRAMES], num_frames, sampling, seeds[0])
+    if augment:
+        videos = random_resized_crop(videos, image_size, seeds[1])
+    else:
+        videos = resize(videos, image_size)
+    if flip:
+        videos = random_flip(videos, seeds[2])
+    element = {
+        "videos": tf.ensure_shape(videos, [num_frames, *image_size, 3]),
+        "clip_id": clip[CLIP_ID],
+    }
+    if num_classes is not None:
+        element["labels"] = _multi_hot(clip[LABELS], num_classes)
+    elif single_label:
+        element["labels"] = tf.cast(clip[LABELS][0], tf.int32)
+    if caption is not None:
+        element["caption"] = _choose_caption(clip[CAPTIONS], caption, seeds[3])
+    return element
 
 
 def _seeds(seed: int, epoch: Tensor, clip_id: Tensor) -> Tensor:

@@ -44,7 +44,8 @@ def stable_clip_id(file: str, start: float | None = None, end: float | None = No
         file: source file relative to its root, with forward slashes.
         start, end: part of the file in seconds; None for the whole file.
     """
-    key = f"{file}\n{start}\n{end}".encode()
+    part = ("" if time is None else f"{time:.6f}" for time in (start, end))
+    key = "\n".join((file, *part)).encode()
     return int.from_bytes(hashlib.blake2b(key, digest_size=8).digest(), "big") >> 1
 
 

@@ -5,14 +5,18 @@ as far as the chosen times need. So the number of frames is known, and bounded, 
 is held, and frames are chosen by their time: variable frame rates need no special case.
 """
 
+import math
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from fractions import Fraction
 from typing import NamedTuple
 
 import av
 import numpy as np
+from av.container import InputContainer
 from av.video.reformatter import Interpolation, VideoReformatter
+from av.video.stream import VideoStream
 
 from keras_videoprism.data.sample import uniform
 
@@ -25,6 +29,7 @@ _CONTAINERS = (
     "mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,avi,mpeg,mpegts,flv,ogg,asf,gif,"
     "png_pipe,jpeg_pipe,webp_pipe,bmp_pipe,tiff_pipe"
 )
+_UNINDEXED = {"mpegts", "mpeg"}  # a seek may land after its target: read these from the start
 _TIME_TOLERANCE = 1e-5  # seconds; far below any frame interval
 
 
@@ -51,7 +56,8 @@ def read_video(
 ) -> Video:
     """Decodes a video, a part of it, or an image (a video of one frame).
 
-    Display rotation is applied, grey becomes RGB, transparent pixels are laid over white.
+    Display rotation is applied, grey becomes RGB, transparent pixels are laid over white. Pixels
+    are taken as square, as other video loaders do.
 
     Args:
         path: video or image file.
@@ -119,9 +125,9 @@ def frame_times(
     """
     if (start or 0) < 0 or (end is not None and end <= (start or 0)):
         raise VideoError(f"{path}: needs 0 <= start < end, received start={start}, end={end}")
-    with _open(path) as stream:
-        times, last_end = _packet_times(stream, start or 0.0, end)
-        duration = float((stream.duration or 0) * stream.time_base)
+    with _open(path) as (container, stream):
+        times, last_end = _packet_times(container, stream, start or 0.0, end)
+        duration = float((stream.duration or 0) * _tick(stream))
     if end is None and last_end < 0.9 * duration:
         raise VideoError(f"{path}: truncated: ends at {last_end:.2f} of {duration:.2f} s")
     chosen = np.unique([t for t in times if t >= (start or 0.0) and (end is None or t < end)])
@@ -133,6 +139,7 @@ def frame_times(
 
 
 def _choose(times: np.ndarray, fps: float | None, num_frames: int | None) -> np.ndarray:
+    """The times that `read_video` keeps."""
     if fps is not None:
         if fps <= 0:
             raise ValueError(f"fps must be positive, received {fps}")
@@ -144,27 +151,27 @@ def _choose(times: np.ndarray, fps: float | None, num_frames: int | None) -> np.
 
 
 @contextmanager
-def _open(path: str | os.PathLike[str]) -> Iterator[av.VideoStream]:
-    """The first video stream; every error inside becomes a VideoError that names the file."""
+def _open(path: str | os.PathLike[str]) -> Iterator[tuple[InputContainer, VideoStream]]:
+    """A file and its first video stream; errors inside become VideoErrors that name the file."""
     try:
         # An open file, not its name: FFmpeg takes some names as addresses or patterns.
         with open(path, "rb") as file:
             if not os.fstat(file.fileno()).st_size:
                 raise VideoError(f"{path}: the file is empty")
-            with av.open(file, options={"format_whitelist": _CONTAINERS}) as container:
+            with av.open(file, "r", options={"format_whitelist": _CONTAINERS}) as container:
                 if not container.streams.video:
                     raise VideoError(f"{path}: no video stream")
-                yield container.streams.video[0]
+                yield container, container.streams.video[0]
     except (OSError, av.FFmpegError) as error:
         raise VideoError(f"{path}: cannot be read: {error.strerror or error}") from error
 
 
 def _packet_times(
-    stream: av.VideoStream, start: float, end: float | None
+    container: InputContainer, stream: VideoStream, start: float, end: float | None
 ) -> tuple[list[float], float]:
     """Times of the packets from the key frame before `start` to `end`; end time of the last."""
     times, last_end = [], 0.0
-    for packet in _seek(stream, start).demux(stream):
+    for packet in _seek(container, stream, start).demux(stream):
         if packet.pts is None or packet.is_discard:
             continue
         # Packets come in decoding order: a later one may be shown earlier, but never before
@@ -181,8 +188,8 @@ def _decode(
 ) -> Iterator[tuple[float, np.ndarray]]:
     """Decodes the frames shown at `times` (ascending)."""
     reformatter = VideoReformatter()
-    done = 0
-    with _open(path) as stream:
+    done, previous = 0, -math.inf
+    with _open(path) as (container, stream):
         context = stream.codec_context
         if context.width * context.height > MAX_FRAME_PIXELS:
             raise VideoError(
@@ -191,8 +198,11 @@ def _decode(
             )
         context.options = {"max_pixels": str(MAX_FRAME_PIXELS)}
         stream.thread_type = "AUTO"
-        for frame in _seek(stream, times[0]).decode(stream):
-            time = _seconds(stream, frame.pts) if frame.pts is not None else -1.0
+        for frame in _seek(container, stream, times[0]).decode(stream):
+            time = _seconds(stream, frame.pts) if frame.pts is not None else previous
+            if time < previous:  # such as H.264 in AVI, which stores no display times
+                raise VideoError(f"{path}: the file has no display times; convert it to MP4")
+            previous = time
             if time < times[done] - _TIME_TOLERANCE:
                 continue
             if frame.is_corrupt:
@@ -204,22 +214,29 @@ def _decode(
     raise VideoError(f"{path}: truncated: {done} of {len(times)} frames could be decoded")
 
 
-def _seek(stream: av.VideoStream, time: float) -> av.container.InputContainer:
-    """Goes to the key frame at or before `time`."""
-    if time > 0:
-        offset = int(time / stream.time_base) + (stream.start_time or 0)
-        stream.container.seek(offset, stream=stream)
-    return stream.container
+def _seek(container: InputContainer, stream: VideoStream, time: float) -> InputContainer:
+    """Goes to a key frame at or before `time`."""
+    if time > 0 and container.format.name not in _UNINDEXED:
+        offset = int(time / _tick(stream)) + (stream.start_time or 0)
+        container.seek(offset, stream=stream)
+    return container
 
 
-def _seconds(stream: av.VideoStream, ticks: int) -> float:
-    return float((ticks - (stream.start_time or 0)) * stream.time_base)
+def _tick(stream: VideoStream) -> Fraction:
+    """Seconds of one unit of the stream's times; FFmpeg's own unit where it has none."""
+    return stream.time_base or Fraction(1, av.time_base)
+
+
+def _seconds(stream: VideoStream, ticks: int) -> float:
+    return float((ticks - (stream.start_time or 0)) * _tick(stream))
 
 
 def _to_rgb(
     frame: av.VideoFrame, short_side: int | None, reformatter: VideoReformatter
 ) -> np.ndarray:
     """Upright uint8 RGB [H, W, 3]."""
+    if short_side is not None and short_side < 1:
+        raise ValueError(f"short_side must be at least 1, received {short_side}")
     scale = min(1.0, short_side / min(frame.width, frame.height)) if short_side else 1.0
     width, height = round(frame.width * scale), round(frame.height * scale)
     transparent = frame.format.has_palette or any(c.is_alpha for c in frame.format.components)
@@ -230,5 +247,6 @@ def _to_rgb(
     if transparent:
         alpha = pixels[..., 3:].astype(np.uint16)
         pixels = ((pixels[..., :3] * alpha + 255 * (255 - alpha) + 127) // 255).astype(np.uint8)
-    # FFmpeg's angle of the display matrix is counter-clockwise, as rot90's is.
+    # FFmpeg's angle of the display matrix is counter-clockwise, as rot90's is. Mirroring, which
+    # a few front cameras store, is not told: PyAV 18 fails on the side data of EXIF images.
     return np.ascontiguousarray(np.rot90(pixels, round(frame.rotation / 90)))

@@ -1,5 +1,5 @@
 """Heads on the frozen encoder."""
 
-from keras_videoprism.heads.classifier import VideoClassifier
+from keras_videoprism.models.video_classifier import VideoClassifier
 
 __all__ = ["VideoClassifier"]

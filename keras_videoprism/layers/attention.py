@@ -122,7 +122,7 @@ class Attention(keras.layers.Layer):
         scale = ops.softplus(self.dim_scale) / (math.log(2.0) * math.sqrt(self.head_dim))
         return q * ops.cast(scale, q.dtype)
 
-    def _attend(self, q: Tensor, k: Tensor, v: Tensor, mask: Tensor) -> Tensor:
+    def _attend(self, q: Tensor, k: Tensor, v: Tensor, mask: Tensor = None) -> Tensor:
         logits = ops.einsum("bqnh,bknh->bnqk", q, k)
         if self.logit_cap is not None:
             logits = self.logit_cap * ops.tanh(logits / self.logit_cap)
@@ -140,11 +140,10 @@ class Attention(keras.layers.Layer):
         if mask is not None and mask.shape[1] > 1:
             chunks += (_split(mask, num_chunks, size),)
 
-        @keras.remat
-        def attend(chunk):
-            return self._attend(chunk[0], k, v, chunk[1] if len(chunk) > 1 else mask)
-
-        attended = ops.map(attend, chunks)
+        # All are arguments: TensorFlow loses the gradient of what a remat function captures.
+        shared = () if mask is None or len(chunks) > 1 else (mask,)
+        attend = keras.remat(self._attend)
+        attended = ops.map(lambda chunk: attend(chunk[0], k, v, *chunk[1:], *shared), chunks)
         attended = ops.swapaxes(attended, 0, 1)  # [B, C, size, N, H]
         shape = (-1, num_chunks * size, self.num_heads, self.head_dim)
         return ops.reshape(attended, shape)[:, :num_queries]

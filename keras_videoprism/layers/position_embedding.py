@@ -18,7 +18,7 @@ def resize_weights(source: int, target: Tensor) -> Tensor:
     """
     scale = source / ops.cast(target, "float32")
     centre = (ops.arange(target, dtype="float32") + 0.5) * scale - 0.5
-    distance = ops.abs(ops.expand_dims(centre, 1) - np.arange(source, dtype="float32"))
+    distance = ops.abs(ops.expand_dims(centre, 1) - ops.arange(source, dtype="float32"))
     weights = ops.maximum(1.0 - distance / ops.maximum(scale, 1.0), 0.0)
     return weights / ops.sum(weights, axis=1, keepdims=True)
 
@@ -68,6 +68,6 @@ def sinusoids(length: Tensor, hidden_dim: int) -> Tensor:
     num_scales = hidden_dim // 2
     exponents = np.arange(num_scales, dtype="float32") / max(num_scales - 1, 1)
     frequencies = np.exp(-math.log(10_000.0) * exponents).astype("float32")
-    angles = ops.expand_dims(ops.arange(length, dtype="float32"), 1) * frequencies
+    angles = ops.outer(ops.arange(length, dtype="float32"), frequencies)
     table = ops.concatenate([ops.sin(angles), ops.cos(angles)], axis=1)
     return ops.pad(table, [(0, 0), (0, hidden_dim % 2)])

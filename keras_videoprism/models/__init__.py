@@ -1,6 +1,7 @@
-"""The encoder and the two-tower model that stands on it."""
+"""The encoder and the models that stand on it."""
 
+from keras_videoprism.models.video_classifier import VideoClassifier
 from keras_videoprism.models.video_prism import VideoPrism
 from keras_videoprism.models.video_prism_lvt import VideoPrismLvT
 
-__all__ = ["VideoPrism", "VideoPrismLvT"]
+__all__ = ["VideoClassifier", "VideoPrism", "VideoPrismLvT"]

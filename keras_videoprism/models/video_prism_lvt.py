@@ -108,6 +108,7 @@ class VideoPrismLvT(Backbone):
         self.num_text_layers = num_text_layers
         self.text_norm_policy = text_norm_policy
         self.tokenizer = None
+        self.input_spec = None  # one tower may be called alone
 
     def call(
         self,

@@ -1,0 +1,84 @@
+"""Fixtures that several folders of tests share."""
+
+import csv
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+COLOURS = {"red": (220, 30, 30), "green": (30, 200, 30), "blue": (30, 30, 220)}
+
+
+def write_video(path: Path, frames: np.ndarray, fps: int = 8, codec: str = "libx264") -> Path:
+    """Encodes uint8 frames [T, H, W, 3] as H.264 (or as another codec)."""
+    import av
+
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream(codec, rate=fps)
+        stream.height, stream.width = frames.shape[1:3]
+        stream.pix_fmt = "yuv420p"
+        for frame in frames:
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(frame, format="rgb24")))
+        container.mux(stream.encode())
+    return path
+
+
+def moving_square(colour: tuple[int, int, int], step: int, num_frames: int = 12) -> np.ndarray:
+    """uint8 [T, 48, 64, 3]: a square of 16 pixels that moves by `step` pixels a frame."""
+    frames = np.full((num_frames, 48, 64, 3), 40, np.uint8)
+    for index, frame in enumerate(frames):
+        left = (24 + step * index) % 48
+        frame[16:32, left : left + 16] = colour
+    return frames
+
+
+@pytest.fixture(scope="session")
+def video_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Six MP4 files with captions.csv; the label is the colour (0 to 2). Not to be written to."""
+    folder = tmp_path_factory.mktemp("videos")
+    rows = []
+    for label, (name, colour) in enumerate(COLOURS.items()):
+        for direction, step in (("left", -3), ("right", 3)):
+            file = f"{name}_{direction}.mp4"
+            write_video(folder / file, moving_square(colour, step))
+            rows.append((file, f"A {name} square, moving {direction}!", label))
+    with (folder / "captions.csv").open("w", newline="", encoding="utf-8") as table:
+        csv.writer(table).writerows([("file", "caption", "label"), *rows])
+    return folder
+
+
+@pytest.fixture(scope="session")
+def golden() -> Callable[[str], tuple[dict, dict]]:
+    """Function: name of a file in tests/golden -> (weights, arrays of the cases)."""
+
+    def load(name: str) -> tuple[dict, dict]:
+        with np.load(Path(__file__).parent / "golden" / f"{name}.npz", allow_pickle=False) as file:
+            arrays = dict(file)
+        weights = {key for key in arrays if key.startswith("weights/")}
+        cases = {key: arrays[key] for key in arrays.keys() - weights}
+        return {key.removeprefix("weights/"): arrays[key] for key in weights}, cases
+
+    return load
+
+
+@pytest.fixture(scope="session")
+def video_prism(golden):
+    """`VideoPrism` of the golden arrays: patch 6, grid (4, 4, 4), width 32, all weights random."""
+    from keras_videoprism.converters import from_flax
+
+    return from_flax(golden("encoder")[0])
+
+
+@pytest.fixture(scope="session")
+def video_prism_lvt(golden):
+    """`VideoPrismLvT` of the golden arrays: the same sizes, vocabulary 50."""
+    from keras_videoprism.converters import from_flax
+
+    return from_flax(golden("video_text")[0])
+
+
+@pytest.fixture(scope="session")
+def random_videos() -> Callable[..., np.ndarray]:
+    """Function: shape [B, T, H, W] -> float32 noise [B, T, H, W, 3], always the same."""
+    return lambda *shape: np.random.default_rng(0).random((*shape, 3), np.float32)

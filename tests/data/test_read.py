@@ -1,0 +1,167 @@
+import numpy as np
+import pytest
+
+from keras_videoprism.data.manifest import read_manifest
+from keras_videoprism.data.read import read_records
+from keras_videoprism.data.tokenize import train_tokenizer
+from keras_videoprism.data.write import write_records
+
+SIZE = {"num_frames": 4, "image_size": (24, 36)}
+
+
+@pytest.fixture(scope="module")
+def folder(video_folder, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("records") / "a"
+    write_records(read_manifest(video_folder), folder, num_shards=2)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def bare_folder(video_folder, tmp_path_factory):
+    """Records with a second caption for one clip, several labels, none of either for another."""
+    rows = read_manifest(video_folder)
+    rows[0] = rows[0]._replace(captions=("one", "two"), labels=(1, 3))
+    rows[5] = rows[5]._replace(captions=(), labels=())
+    folder = tmp_path_factory.mktemp("records") / "b"
+    write_records(rows, folder, num_frames=2)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def tokenizer(video_folder, tmp_path_factory):
+    texts = [row.captions[0] for row in read_manifest(video_folder)]
+    return train_tokenizer([*texts, "one", "two"], 50, tmp_path_factory.mktemp("spm") / "a.spm")
+
+
+def batches(dataset, count: int | None = None) -> list[dict[str, np.ndarray]]:
+    return list(dataset.take(-1 if count is None else count).as_numpy_iterator())
+
+
+def assert_equal(first, second):
+    assert len(first) == len(second) > 0
+    for one, two in zip(first, second, strict=True):
+        assert one.keys() == two.keys()
+        for key in one:
+            np.testing.assert_array_equal(one[key], two[key])
+
+
+def test_shapes_and_types(folder, tokenizer):
+    dataset = read_records(folder, batch_size=4, tokenizer=tokenizer, **SIZE)
+    specs = {key: (list(spec.shape), spec.dtype.name) for key, spec in dataset.element_spec.items()}
+    assert specs == {
+        "videos": ([4, 4, 24, 36, 3], "float32"),
+        "clip_id": ([4], "int64"),
+        "labels": ([4], "int32"),
+        "token_ids": ([4, 64], "int32"),
+        "padding_mask": ([4, 64], "bool"),
+    }
+    (batch,) = batches(dataset)
+    assert 0 <= batch["videos"].min() < 0.2 and 0.7 < batch["videos"].max() <= 1
+    assert batch["padding_mask"].any(axis=1).all()
+
+
+def test_content(folder, tokenizer):
+    """Colour, label and caption of a batch belong to one clip."""
+    (batch,) = batches(read_records(folder, batch_size=6, tokenizer=tokenizer, **SIZE))
+    brightest = batch["videos"].max(axis=(1, 2, 3)).argmax(axis=-1)  # red 0, green 1, blue 2
+    np.testing.assert_array_equal(brightest, batch["labels"])
+    for colour, ids in zip(batch["labels"], batch["token_ids"], strict=True):
+        text = tokenizer._processor.DecodeIds(ids[ids > 0].tolist())
+        assert ("red", "green", "blue")[colour] in text
+
+
+def test_the_tail_is_kept_for_evaluation(folder):
+    dataset = read_records(folder, batch_size=4, drop_remainder=False, **SIZE)
+    assert dataset.cardinality() == 2
+    assert [len(batch["clip_id"]) for batch in batches(dataset)] == [4, 2]
+    assert len(set(np.concatenate([batch["clip_id"] for batch in batches(dataset)]))) == 6
+
+
+@pytest.mark.parametrize("seed", [0, 1])
+def test_deterministic(folder, tokenizer, seed):
+    options = dict(sampling="random_segment", augment=True, flip=True, shuffle=True, repeat=True)
+    datasets = [
+        read_records(folder, batch_size=3, tokenizer=tokenizer, seed=seed, **options, **SIZE)
+        for _ in range(2)
+    ]
+    first, second = (batches(dataset, 7) for dataset in datasets)
+    assert_equal(first, second)
+    assert_equal(batches(datasets[0].skip(4), 3), first[4:])
+
+
+def test_the_seed_and_the_epoch_change_order_and_draws(folder):
+    options = dict(batch_size=6, shuffle=True, repeat=True, augment=True, **SIZE)
+    epochs = batches(read_records(folder, **options), 8)
+    other = batches(read_records(folder, seed=1, **options), 8)
+    orders = {tuple(batch["clip_id"]) for batch in epochs + other}
+    assert len(orders) > 10
+    assert {tuple(sorted(order)) for order in orders} == {tuple(sorted(epochs[0]["clip_id"]))}
+    clip = epochs[0]["clip_id"][0]
+    views = [batch["videos"][batch["clip_id"] == clip].tobytes() for batch in epochs]
+    assert len(set(views)) == 8
+
+
+def test_no_clip_twice_in_an_epoch(folder):
+    dataset = read_records(folder, batch_size=4, shuffle=True, repeat=True, **SIZE)
+    for batch in batches(dataset, 20):
+        assert len(set(batch["clip_id"])) == 4
+    assert dataset.cardinality() == -1
+
+
+def test_flip_is_off_unless_asked_for(folder):
+    options = dict(batch_size=6, num_frames=1, image_size=(48, 64))
+    (plain,) = batches(read_records(folder, **options))
+    (flipped,) = batches(read_records(folder, flip=True, **options))
+    same = (plain["videos"] == flipped["videos"]).all(axis=(1, 2, 3, 4))
+    mirrored = (plain["videos"] == flipped["videos"][:, :, :, ::-1]).all(axis=(1, 2, 3, 4))
+    assert (same ^ mirrored).all() and mirrored.any()
+    (again,) = batches(read_records(folder, seed=5, **options))
+    assert_equal([plain], [again])
+
+
+def test_multi_hot_labels(bare_folder):
+    (batch,) = batches(read_records(bare_folder, batch_size=6, num_classes=4, **SIZE))
+    assert batch["labels"].dtype == np.float32
+    expected = [[0, 1, 0, 1], [1, 0, 0, 0], [0, 1, 0, 0], [0, 1, 0, 0], [0, 0, 1, 0], [0, 0, 0, 0]]
+    np.testing.assert_array_equal(batch["labels"], expected)
+    assert "labels" not in batches(read_records(bare_folder, batch_size=6, **SIZE))[0]
+
+
+def test_captions_are_drawn(folder, bare_folder, tokenizer, video_folder, tmp_path):
+    row = read_manifest(video_folder)[0]._replace(captions=("one", "two"))
+    write_records([row], tmp_path / "c")
+    options = dict(batch_size=1, tokenizer=tokenizer, repeat=True, **SIZE)
+    ids = {
+        batch["token_ids"].tobytes()
+        for batch in batches(read_records(tmp_path / "c", **options), 12)
+    }
+    assert ids == {tokenizer([text])["token_ids"].tobytes() for text in ("one", "two")}
+    first = batches(read_records(tmp_path / "c", caption="first", **options), 12)
+    assert {batch["token_ids"].tobytes() for batch in first} == {
+        tokenizer(["one"])["token_ids"].tobytes()
+    }
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"num_classes": 3}, "the records hold the label 3"),
+        ({"sampling": "dense"}, "sampling must be one of"),
+        ({"caption": "last"}, "caption must be one of"),
+        ({"batch_size": 7}, "6 clips do not fill one batch of 7"),
+        ({"batch_size": 0}, "must be positive"),
+        ({"repeat": True, "drop_remainder": False}, "full batches only"),
+    ],
+)
+def test_errors_before_training(bare_folder, changes, message):
+    with pytest.raises(ValueError, match=message):
+        read_records(bare_folder, **({"batch_size": 2} | SIZE | changes))
+
+
+def test_missing_caption_or_label(bare_folder, tokenizer, video_folder, tmp_path):
+    with pytest.raises(ValueError, match="1 of 6 clips have no caption"):
+        read_records(bare_folder, batch_size=2, tokenizer=tokenizer, **SIZE)
+    row = read_manifest(video_folder)[0]._replace(labels=())
+    write_records([row], tmp_path / "c")
+    with pytest.raises(ValueError, match="no clip has a label"):
+        read_records(tmp_path / "c", batch_size=1, num_classes=3, **SIZE)

@@ -1,0 +1,89 @@
+import json
+
+import pytest
+import tensorflow as tf
+
+from keras_videoprism.data.manifest import read_manifest
+from keras_videoprism.data.schema import check_record, parse_clip
+from keras_videoprism.data.write import write_records
+
+
+def records(folder) -> list[bytes]:
+    shards = [str(path) for path in sorted(folder.glob("*.tfrecord"))]
+    return [record.numpy() for record in tf.data.TFRecordDataset(shards)]
+
+
+def test_writes_shards_and_summary(video_folder, tmp_path):
+    steps = []
+    report = write_records(
+        read_manifest(video_folder),
+        tmp_path / "out",
+        num_shards=4,
+        num_frames=5,
+        short_side=24,
+        source="demo",
+        progress=lambda done, total: steps.append((done, total)),
+    )
+    assert report == (6, []) and steps == [(done, 6) for done in range(1, 7)]
+    names = [f"demo-{index:05d}-of-00004.tfrecord" for index in range(4)]
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["dataset.json", *names]
+    summary = json.loads((tmp_path / "out" / "dataset.json").read_text())
+    assert [shard["num_clips"] for shard in summary["shards"]] == [2, 2, 1, 1]
+    counts = [summary[key] for key in ("num_clips", "num_captioned", "num_labelled", "num_classes")]
+    assert counts == [6, 6, 6, 3]
+    for record in records(tmp_path / "out"):
+        check_record(record)
+        clip = parse_clip(record)
+        assert clip["frames"].shape == (5,) and (int(clip["height"]), int(clip["width"])) == (
+            24,
+            32,
+        )
+
+
+def test_bad_clips_are_skipped_and_listed(video_folder, tmp_path):
+    (tmp_path / "good.mp4").write_bytes((video_folder / "red_left.mp4").read_bytes())
+    (tmp_path / "bad.mp4").write_bytes(b"no video")
+    table = "path,caption\ngood.mp4,a\nbad.mp4,b\nmissing.mp4,c\n./good.mp4,\n"
+    (tmp_path / "a.csv").write_text(table.replace("./good.mp4,", "other.mp4,"))
+    (tmp_path / "other.mp4").write_bytes((video_folder / "red_left.mp4").read_bytes())
+    report = write_records(read_manifest(tmp_path / "a.csv"), tmp_path / "o", require_caption=True)
+    assert report.written == 1
+    assert [file for file, _ in report.skipped] == ["bad.mp4", "missing.mp4", "other.mp4"]
+    reasons = [reason for _, reason in report.skipped]
+    assert "cannot be read" in reasons[0] and "No such file" in reasons[1]
+    assert reasons[2] == "no caption"
+    assert len(json.loads((tmp_path / "o" / "dataset.json").read_text())["skipped"]) == 3
+
+
+def test_the_same_input_gives_the_same_bytes(video_folder, tmp_path):
+    for name in ("a", "b"):
+        write_records(read_manifest(video_folder), tmp_path / name, num_frames=3)
+    assert records(tmp_path / "a") == records(tmp_path / "b")
+
+
+def test_parts_of_a_video(video_folder, tmp_path):
+    table = tmp_path / "a.csv"
+    table.write_text("path,start,end\nred_left.mp4,0,0.5\nred_left.mp4,0.5,1.5\n")
+    rows = read_manifest(table, root=video_folder)
+    write_records(rows, tmp_path / "out", num_shards=1)
+    first, second = map(parse_clip, records(tmp_path / "out"))
+    assert first["timestamps"].numpy().tolist() == [0.0, 0.125, 0.25, 0.375]
+    assert second["timestamps"].numpy().tolist()[0] == 0.5
+    assert first["clip_id"] != second["clip_id"]
+
+
+def test_refusals_leave_nothing_behind(video_folder, tmp_path):
+    rows = read_manifest(video_folder)
+    missing = [row._replace(path=tmp_path / "no.mp4") for row in rows]
+    with pytest.raises(ValueError, match="none of 6 clips could be written; .*No such file"):
+        write_records(missing, tmp_path / "out")
+    assert not list((tmp_path / "out").iterdir())
+    with pytest.raises(ValueError, match="there is no clip"):
+        write_records([], tmp_path / "out")
+    with pytest.raises(ValueError, match="source must be"):
+        write_records(rows, tmp_path / "out", source="../x")
+    with pytest.raises(ValueError, match="num_shards"):
+        write_records(rows, tmp_path / "out", num_shards=0)
+    write_records(rows[:1], tmp_path / "out")
+    with pytest.raises(ValueError, match="holds a data set already"):
+        write_records(rows, tmp_path / "out")
