@@ -6,7 +6,7 @@ from typing import Any
 
 import keras
 
-SIZES = {
+SIZES: dict[str, dict[str, Any]] = {
     "b": {},
     "l": {
         "position_shape": (8, 16, 16),
@@ -27,13 +27,13 @@ SIZES = {
         "patch_size": 8,
         "position_shape": (8, 5, 5),
         "hidden_dim": 96,
-        "num_spatial_layers": 4,
+        "num_spatial_layers": 3,
         "num_temporal_layers": 2,
         "num_heads": 3,
         "mlp_dim": 384,
     },
 }
-TEXT = {
+TEXT: dict[str, dict[str, Any]] = {
     "b": {},
     "l": {},
     "g": {"num_text_layers": 16, "text_norm_policy": "primer_hybrid"},
@@ -80,6 +80,16 @@ def load(
 
         model.tokenizer = Tokenizer(folder / TOKENIZER)
     return model
+
+
+def from_preset(preset: str | Path, load_weights: bool = True, **kwargs: Any) -> keras.Model:
+    """Load a preset of whichever class it is; see `load`."""
+    from keras_hub.models import Backbone
+
+    from keras_videoprism.models import VideoPrism, VideoPrismLvT
+
+    cls = VideoPrismLvT if "_lvt_" in str(preset) else VideoPrism
+    return load(cls, Backbone.from_preset, str(preset), load_weights, **kwargs)
 
 
 def save(model: keras.Model, folder: str | Path) -> None:

@@ -13,8 +13,8 @@ ROOT = Path(__file__).parents[1]
 PACKAGE = "keras_videoprism"
 MODULES = sorted((ROOT / PACKAGE).rglob("*.py"))
 
-# A unit is a folder or a top-level module of the package. These two may import every unit.
-ENTRY_POINTS = {"__init__", "__main__"}
+# A unit is a folder or a top-level module of the package. These may import every unit.
+ENTRY_POINTS = {"__init__", "__main__", "commands"}
 ALLOWED_UNITS = {
     "layers": set(),
     "data": set(),
@@ -23,7 +23,7 @@ ALLOWED_UNITS = {
     "training": {"models", "layers"},
     "heads": {"models", "layers"},
     "converters": {"models", "layers"},
-    "presets": {"models", "converters"},
+    "presets": {"models", "converters", "data"},  # a preset folder holds the tokenizer too
 }
 # The one way against the stream, inside the function: a model fetches its own preset.
 PRESET_FACTORY = ("models", "from_preset", "presets")

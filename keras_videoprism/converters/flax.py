@@ -178,20 +178,22 @@ def _encoder_rules(model: VideoPrism, key: str) -> dict[str, Rule]:
         ("spatial_encoder", model.num_spatial_layers),
         ("temporal_encoder", model.num_temporal_layers),
     ):
-        rules |= _stack(
-            f"{path}{name}/", f"{key}{name}/transformers_stack/x_layers/", num_layers
-        )
+        rules |= _stack(f"{path}{name}/", f"{key}{name}/transformers_stack/x_layers/", num_layers)
     return rules
 
 
 def _stack(path: str, key: str, num_layers: int, norm_policy: str = "pre") -> dict[str, Rule]:
     """Rules of a Transformer, whose arrays hold all layers on the first axis."""
-    rules = {}
+    rules: dict[str, Rule] = {}
     for index in range(num_layers):
         table = {**_BLOCK, **_NORMS[norm_policy]}
         for name, (array, transform) in _rules(table, f"{path}block_{index}/", key).items():
-            rules[name] = (array, lambda a, i=index, f=transform: f(a[i]))
+            rules[name] = (array, _of_layer(index, transform))
     return rules
+
+
+def _of_layer(index: int, transform: Callable) -> Callable[[np.ndarray], np.ndarray]:
+    return lambda stacked: transform(stacked[index])
 
 
 def _rules(table: Table, path: str, key: str) -> dict[str, Rule]:

@@ -1,6 +1,7 @@
 """Multi-head attention with a logit cap, optional per-dimension scale and query chunks."""
 
 import math
+from typing import Any
 
 import keras
 from keras import ops
@@ -45,8 +46,8 @@ class Attention(keras.layers.Layer):
         logit_cap: float | None = None,
         per_dim_scale: bool = False,
         query_chunk_size: int | None = None,
-        **kwargs,
-    ):
+        **kwargs: Any,
+    ) -> None:
         super().__init__(**kwargs)
         if hidden_dim is not None and hidden_dim % num_heads:
             raise ValueError(
@@ -59,7 +60,7 @@ class Attention(keras.layers.Layer):
         self.per_dim_scale = per_dim_scale
         self.query_chunk_size = query_chunk_size
 
-    def build(self, query_shape, key_value_shape=None):
+    def build(self, query_shape: tuple, key_value_shape: tuple | None = None) -> None:
         width = query_shape[-1]
         key_value_shape = key_value_shape or query_shape
         if (self.hidden_dim or width) % self.num_heads:
@@ -69,12 +70,17 @@ class Attention(keras.layers.Layer):
             )
         self.head_dim = (self.hidden_dim or width) // self.num_heads
 
+        # Flax stores all four kernels as [D, N, H] and so counts D * N inputs; Keras counts the
+        # summed axes, D here and N * H for the output.
+        def initializer(scale: float) -> keras.initializers.Initializer:
+            return keras.initializers.VarianceScaling(scale, "fan_in", "truncated_normal")
+
         def projection(name: str) -> keras.layers.EinsumDense:
             return keras.layers.EinsumDense(
                 "bsd,dnh->bsnh",
                 output_shape=(None, self.num_heads, self.head_dim),
                 bias_axes="nh",
-                kernel_initializer="lecun_normal",
+                kernel_initializer=initializer(1 / self.num_heads),
                 dtype=self.dtype_policy,
                 name=name,
             )
@@ -82,14 +88,11 @@ class Attention(keras.layers.Layer):
         self.query = projection("query")
         self.key = projection("key")
         self.value = projection("value")
-        # Flax stores this kernel as [D, N, H] and so counts N * D inputs.
         self.output_projection = keras.layers.EinsumDense(
             "bsnh,nhd->bsd",
             output_shape=(None, width),
             bias_axes="d",
-            kernel_initializer=keras.initializers.VarianceScaling(
-                self.head_dim / width, "fan_in", "truncated_normal"
-            ),
+            kernel_initializer=initializer(self.head_dim / width),
             dtype=self.dtype_policy,
             name="output",
         )
@@ -112,7 +115,7 @@ class Attention(keras.layers.Layer):
         if self.query_chunk_size is None:
             attended = self._attend(q, k, v, attention_mask)
         else:
-            attended = self._attend_in_chunks(q, k, v, attention_mask)
+            attended = self._attend_in_chunks(q, k, v, attention_mask, self.query_chunk_size)
         return self.output_projection(attended)
 
     def _scale(self, q: Tensor) -> Tensor:
@@ -132,11 +135,11 @@ class Attention(keras.layers.Layer):
         weights = ops.cast(softmax(logits), v.dtype)
         return ops.einsum("bnqk,bknh->bqnh", weights, v)
 
-    def _attend_in_chunks(self, q: Tensor, k: Tensor, v: Tensor, mask: Tensor) -> Tensor:
+    def _attend_in_chunks(self, q: Tensor, k: Tensor, v: Tensor, mask: Tensor, size: int) -> Tensor:
         """Same result; the logits of one chunk are freed before the next, also in training."""
-        num_queries, size = q.shape[1], self.query_chunk_size
+        num_queries = q.shape[1]
         num_chunks = -(-num_queries // size)
-        chunks = (_split(q, num_chunks, size),)  # [C, B, size, N, H]
+        chunks: tuple[Tensor, ...] = (_split(q, num_chunks, size),)  # [C, B, size, N, H]
         if mask is not None and mask.shape[1] > 1:
             chunks += (_split(mask, num_chunks, size),)
 
@@ -148,7 +151,9 @@ class Attention(keras.layers.Layer):
         shape = (-1, num_chunks * size, self.num_heads, self.head_dim)
         return ops.reshape(attended, shape)[:, :num_queries]
 
-    def compute_output_shape(self, query_shape, key_value_shape=None):
+    def compute_output_shape(
+        self, query_shape: tuple, key_value_shape: tuple | None = None
+    ) -> tuple:
         return query_shape
 
 

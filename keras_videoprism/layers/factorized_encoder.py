@@ -1,6 +1,6 @@
 """Factorized space-time encoder (Table 9)."""
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import keras
 from keras import ops
@@ -60,8 +60,8 @@ class FactorizedEncoder(keras.layers.Layer):
         num_heads: int,
         mlp_dim: int,
         logit_cap: float | None = 50.0,
-        **kwargs,
-    ):
+        **kwargs: Any,
+    ) -> None:
         super().__init__(**kwargs)
         self.patch_size = patch_size
         self.hidden_dim = hidden_dim
@@ -85,7 +85,7 @@ class FactorizedEncoder(keras.layers.Layer):
         )
         self.temporal_norm = layer_norm("temporal_norm", dtype)
 
-    def build(self, input_shape):
+    def build(self, input_shape: tuple) -> None:
         self.patch_embedding.build(input_shape)
         self.spatial_position.build()
         self.temporal_position.build()
@@ -186,7 +186,7 @@ class FactorizedEncoder(keras.layers.Layer):
         self, x: Tensor, time: Tensor, frame_mask: Tensor, visible: BlockVisible
     ) -> Tensor:
         """Two groups of frames, then two groups of places; neither needs a mask."""
-        t, v = visible.num_masked_frames, visible.num_visible_patches
+        t, v = visible.masked_frames.shape[1], visible.visible_patches.shape[1]
         x = ops.take_along_axis(x, visible.frames[:, :, None, None], axis=1)
         x = ops.take_along_axis(x, visible.patches[:, None, :, None], axis=2)
         time = ops.expand_dims(ops.take(time, visible.frames, axis=0), 2)  # [B, T, 1, D]
@@ -205,13 +205,15 @@ class FactorizedEncoder(keras.layers.Layer):
         tokens = ops.concatenate([_merge(kept[:, :t]), _merge(every)], axis=1)
         return self.temporal_norm(tokens)
 
-    def compute_output_shape(self, input_shape):
+    def compute_output_shape(self, input_shape: tuple) -> tuple:
         batch, frames, height, width, _ = input_shape
         known = None not in (frames, height, width)
-        tokens = frames * (height // self.patch_size) * (width // self.patch_size) if known else None
+        tokens = (
+            frames * (height // self.patch_size) * (width // self.patch_size) if known else None
+        )
         return (batch, tokens, self.hidden_dim)
 
-    def compute_output_spec(self, videos, **kwargs):
+    def compute_output_spec(self, videos: Tensor, **kwargs: Any) -> keras.KerasTensor:
         return keras.KerasTensor(self.compute_output_shape(videos.shape), dtype=self.compute_dtype)
 
 
@@ -224,7 +226,7 @@ def check_videos(shape: tuple, patch_size: int) -> None:
         )
     if 0 in shape:
         raise ValueError(f"videos must have at least one clip and frame; received {tuple(shape)}.")
-    for name, size in zip(("height", "width"), shape[2:4]):
+    for name, size in zip(("height", "width"), shape[2:4], strict=True):
         if size is not None and size % patch_size:
             lower = size // patch_size * patch_size
             nearest = max(lower, patch_size), lower + patch_size

@@ -1,5 +1,7 @@
 """Global decoder of stage 2 (Table 11, column "Global")."""
 
+from typing import Any
+
 import keras
 
 from keras_videoprism.layers.map_pooler import MAPPooler
@@ -33,8 +35,8 @@ class GlobalDecoder(keras.layers.Layer):
         num_layers: int = 4,
         num_heads: int = 8,
         mlp_dim: int = 2048,
-        **kwargs,
-    ):
+        **kwargs: Any,
+    ) -> None:
         super().__init__(**kwargs)
         dtype = self.dtype_policy
         self.input_projection = keras.layers.Dense(
@@ -49,7 +51,7 @@ class GlobalDecoder(keras.layers.Layer):
         )
         self.pooler = MAPPooler(pooler_heads, 4 * output_dim, dtype=dtype, name="pooler")
 
-    def build(self, tokens_shape):
+    def build(self, tokens_shape: tuple) -> None:
         self.input_projection.build(tokens_shape)
         hidden_shape = (None, None, self.input_projection.units)
         self.transformer.build(hidden_shape)

@@ -1,5 +1,7 @@
 """Multi-head attention pooling (MAP)."""
 
+from typing import Any
+
 import keras
 from keras import ops
 
@@ -27,7 +29,7 @@ class MAPPooler(keras.layers.Layer):
         [B, D].
     """
 
-    def __init__(self, num_heads: int, hidden_dim: int, **kwargs):
+    def __init__(self, num_heads: int, hidden_dim: int, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.num_heads = num_heads
         self.hidden_dim = hidden_dim
@@ -40,7 +42,7 @@ class MAPPooler(keras.layers.Layer):
         )
         self.norm = layer_norm("norm", self.dtype_policy)
 
-    def build(self, input_shape):
+    def build(self, input_shape: tuple) -> None:
         width = input_shape[-1]
         self.query = self.add_weight(name="query", shape=(1, width), initializer="lecun_normal")
         self.attention.build((input_shape[0], 1, width), input_shape)
@@ -53,5 +55,5 @@ class MAPPooler(keras.layers.Layer):
         pooled = self.attention(query, tokens, attention_mask=keys)  # [B, 1, D]
         return self.norm(ops.squeeze(pooled, 1))
 
-    def compute_output_shape(self, input_shape):
+    def compute_output_shape(self, input_shape: tuple) -> tuple:
         return (input_shape[0], input_shape[-1])

@@ -41,25 +41,40 @@ class TubeVisible(NamedTuple):
 class BlockVisible(NamedTuple):
     """A BEVT mask as two groups of frames: some lose the same patches, the others none.
 
-    frames: int [B, T], a permutation with the `num_masked_frames` masked ones first.
-    patches: int [B, N], a permutation with the visible ones first.
-    num_masked_frames, num_visible_patches: sizes, the same for all clips.
+    masked_frames: int [B, t], the frames that lose patches.
+    full_frames: int [B, T - t], the others.
+    visible_patches: int [B, v], the patches that every frame keeps.
+    masked_patches: int [B, N - v], the others.
     """
 
-    frames: Tensor
-    patches: Tensor
-    num_masked_frames: int
-    num_visible_patches: int
+    masked_frames: Tensor
+    full_frames: Tensor
+    visible_patches: Tensor
+    masked_patches: Tensor
+
+    @property
+    def frames(self) -> Tensor:
+        """int [B, T]: a permutation, masked frames first."""
+        return ops.concatenate([self.masked_frames, self.full_frames], axis=1)
+
+    @property
+    def patches(self) -> Tensor:
+        """int [B, N]: a permutation, visible patches first."""
+        return ops.concatenate([self.visible_patches, self.masked_patches], axis=1)
 
     def positions(self, grid: Grid) -> Tensor:
         """Flat positions, int [B, K]: the masked frames' visible patches, then the others'."""
-        num_patches = grid[1] * grid[2]
-        starts = ops.expand_dims(self.frames, 2) * num_patches
-        tokens = starts + ops.expand_dims(self.patches, 1)  # [B, T, N]
-        t, v = self.num_masked_frames, self.num_visible_patches
-        some = ops.reshape(tokens[:, :t, :v], (-1, t * v))
-        every = ops.reshape(tokens[:, t:], (-1, (grid[0] - t) * num_patches))
-        return ops.concatenate([some, every], axis=1)
+        groups = (
+            (self.masked_frames, self.visible_patches),
+            (self.full_frames, self.patches),
+        )
+        positions = []
+        for frames, patches in groups:
+            starts = ops.expand_dims(frames, 2) * (grid[1] * grid[2])
+            tokens = starts + ops.expand_dims(patches, 1)  # [B, frames, patches]
+            count = frames.shape[1] * patches.shape[1]  # 0 where every frame is masked
+            positions.append(ops.reshape(tokens, (ops.shape(tokens)[0], count)))
+        return ops.concatenate(positions, axis=1)
 
 
 def count_masked(ratio: float, count: int) -> int:
@@ -75,9 +90,7 @@ def count_masked(ratio: float, count: int) -> int:
     return masked
 
 
-def tube_visible(
-    seed: int, step: Tensor, clip_id: Tensor, grid: Grid, ratio: float
-) -> TubeVisible:
+def tube_visible(seed: int, step: Tensor, clip_id: Tensor, grid: Grid, ratio: float) -> TubeVisible:
     """Random patches, the same in all frames (stage 1, ratio 0.5: Table 9, Appendix C.1)."""
     num_patches = grid[1] * grid[2]
     num_visible = num_patches - count_masked(ratio, num_patches)
@@ -127,20 +140,25 @@ def bevt_block_visible(
     """
     frames, rows, columns = grid
     num_patches = rows * columns
-    num_masked = round(count_masked(ratio, frames * num_patches) / num_masked_frames)
-    if not 0 < num_masked_frames <= frames or num_masked > num_patches:
+    count = count_masked(ratio, frames * num_patches)
+    lengths = [t for t in range(1, frames + 1) if 0 < round(count / t) < num_patches]
+    if num_masked_frames not in lengths:
         raise ValueError(
-            f"num_masked_frames must be from {math.ceil(ratio * frames)} to {frames} for {frames} "
-            f"frames and a masking ratio of {ratio}; received {num_masked_frames}."
+            f"num_masked_frames must be one of {lengths} for {frames} frames of {num_patches} "
+            f"patches and a masking ratio of {ratio}; received {num_masked_frames}."
         )
+    num_masked = round(count / num_masked_frames)
     draws = random_bits(seed, step, clip_id, 2, stream=2)
     offset = _frame_offset(draws[:, 1:], frames)
     order = _block_order(seed, step, clip_id, rows, columns, float(num_masked))
+    frame_order = ops.argsort(offset, axis=1)
+    patch_order = ops.argsort(-order, axis=1)
+    num_visible = num_patches - num_masked
     return BlockVisible(
-        ops.argsort(offset, axis=1),
-        ops.argsort(-order, axis=1),
-        num_masked_frames,
-        num_patches - num_masked,
+        frame_order[:, :num_masked_frames],
+        frame_order[:, num_masked_frames:],
+        patch_order[:, :num_visible],
+        patch_order[:, num_visible:],
     )
 
 

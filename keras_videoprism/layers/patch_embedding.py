@@ -1,5 +1,7 @@
 """Tubelet embedding of [1, P, P] patches (Table 9, row "Preprocess")."""
 
+from typing import Any
+
 import keras
 from keras import ops
 
@@ -29,7 +31,7 @@ class PatchEmbedding(keras.layers.Layer):
         [B, T, N, D] with N = H/P * W/P.
     """
 
-    def __init__(self, hidden_dim: int, patch_size: int, **kwargs):
+    def __init__(self, hidden_dim: int, patch_size: int, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.patch_size = patch_size
         self.projection = keras.layers.Dense(
@@ -39,7 +41,7 @@ class PatchEmbedding(keras.layers.Layer):
             name="projection",
         )
 
-    def build(self, input_shape):
+    def build(self, input_shape: tuple) -> None:
         self.projection.build((None, None, self.patch_size**2 * input_shape[-1]))
 
     def call(self, videos: Tensor) -> Tensor:

@@ -1,6 +1,7 @@
 """Position tables, learned at their native size and resized to the size of the input."""
 
 import math
+from typing import Any
 
 import keras
 import numpy as np
@@ -34,12 +35,12 @@ class LearnedPositionEmbedding(keras.layers.Layer):
     `shape`, rows first.
     """
 
-    def __init__(self, table_shape: tuple[int, ...], hidden_dim: int, **kwargs):
+    def __init__(self, table_shape: tuple[int, ...], hidden_dim: int, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.table_shape = tuple(table_shape)
         self.hidden_dim = hidden_dim
 
-    def build(self, input_shape=None):
+    def build(self, input_shape: tuple | None = None) -> None:
         self.table = self.add_weight(
             name="table",
             shape=(math.prod(self.table_shape), self.hidden_dim),
@@ -51,7 +52,9 @@ class LearnedPositionEmbedding(keras.layers.Layer):
         if len(self.table_shape) == 1:
             resized = ops.matmul(resize_weights(self.table_shape[0], shape[0]), table)
         else:
-            rows, columns = (resize_weights(*pair) for pair in zip(self.table_shape, shape))
+            rows, columns = (
+                resize_weights(*pair) for pair in zip(self.table_shape, shape, strict=True)
+            )
             table = ops.reshape(table, (*self.table_shape, self.hidden_dim))
             resized = ops.einsum("hi,ijd->hjd", rows, table)
             resized = ops.einsum("wj,hjd->hwd", columns, resized)

@@ -33,9 +33,7 @@ def random_bits(seed: int, step: Tensor, clip_id: Tensor, count: int, stream: in
     return ops.bitwise_and(bits, 0x7FFFFFFF)
 
 
-def random_uniform(
-    seed: int, step: Tensor, clip_id: Tensor, count: int, stream: int = 0
-) -> Tensor:
+def random_uniform(seed: int, step: Tensor, clip_id: Tensor, count: int, stream: int = 0) -> Tensor:
     """Uniform float32 [B, count] in [0, 1); arguments as in `random_bits`."""
     bits = random_bits(seed, step, clip_id, count, stream)
     return ops.cast(ops.right_shift(bits, 7), "float32") * 2.0**-24

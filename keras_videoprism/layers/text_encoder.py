@@ -1,5 +1,7 @@
 """Causal text tower with the class token at the end (Appendix C.1)."""
 
+from typing import Any
+
 import keras
 from keras import ops
 
@@ -36,8 +38,8 @@ class TextEncoder(keras.layers.Layer):
         mlp_dim: int,
         logit_cap: float | None = 50.0,
         norm_policy: str = "pre",
-        **kwargs,
-    ):
+        **kwargs: Any,
+    ) -> None:
         super().__init__(**kwargs)
         self.vocabulary_size = vocabulary_size
         self.hidden_dim = hidden_dim
@@ -61,7 +63,7 @@ class TextEncoder(keras.layers.Layer):
         )
         self.norm = layer_norm("norm", self.dtype_policy)
 
-    def build(self, input_shape):
+    def build(self, input_shape: tuple) -> None:
         self.class_token = self.add_weight(
             name="class_token",
             shape=(1, 1, self.hidden_dim),
@@ -84,5 +86,5 @@ class TextEncoder(keras.layers.Layer):
         x = self.transformer(x, attention_mask=mask, padding_mask=valid)
         return self.norm(x)[:, -1]
 
-    def compute_output_shape(self, input_shape):
+    def compute_output_shape(self, input_shape: tuple) -> tuple:
         return (input_shape[0], self.hidden_dim)

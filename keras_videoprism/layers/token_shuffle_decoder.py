@@ -1,5 +1,7 @@
 """Local decoder of stage 2 (Table 11, column "Local"; Algorithm 1)."""
 
+from typing import Any
+
 import keras
 from keras import ops
 
@@ -42,8 +44,8 @@ class TokenShuffleDecoder(keras.layers.Layer):
         num_heads: int = 8,
         mlp_dim: int = 2048,
         query_chunk_size: int | None = None,
-        **kwargs,
-    ):
+        **kwargs: Any,
+    ) -> None:
         super().__init__(**kwargs)
         dtype = self.dtype_policy
         self.hidden_dim = hidden_dim
@@ -69,7 +71,7 @@ class TokenShuffleDecoder(keras.layers.Layer):
             output_dim, kernel_initializer="lecun_normal", dtype=dtype, name="output_projection"
         )
 
-    def build(self, tokens_shape, slots_shape=None):
+    def build(self, tokens_shape: tuple, slots_shape: tuple | None = None) -> None:
         self.input_projection.build(tokens_shape)
         self.mask_token = self.add_weight(
             name="mask_token",

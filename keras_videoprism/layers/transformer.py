@@ -1,5 +1,7 @@
 """Pre-norm Transformer block and stack."""
 
+import math
+
 import keras
 from keras import ops
 
@@ -134,5 +136,8 @@ class Transformer(keras.layers.Layer):
 
 
 def gelu(x: Tensor) -> Tensor:
-    """Exact GELU, x * Phi(x)."""
-    return ops.gelu(x, approximate=False)
+    """Exact GELU, x * Phi(x).
+
+    `keras.ops.gelu` computes it by erfc on JAX, which takes twice as long on a CPU.
+    """
+    return 0.5 * x * (1.0 + ops.erf(x * math.sqrt(0.5)))

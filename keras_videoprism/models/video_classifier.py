@@ -1,5 +1,7 @@
 """Video classification by MAP pooling on the encoder (paper, section 3.1 and Appendix E)."""
 
+from typing import Any
+
 import keras
 
 from keras_videoprism.layers.map_pooler import MAPPooler
@@ -32,23 +34,25 @@ class VideoClassifier(keras.Model):
         num_classes: int,
         num_heads: int | None = None,
         freeze_encoder: bool = True,
-        **kwargs,
-    ):
+        **kwargs: Any,
+    ) -> None:
         super().__init__(**kwargs)
-        if encoder is None and num_heads is None:
-            raise ValueError("without an encoder, num_heads must be given.")
+        if num_heads is None:
+            if encoder is None:
+                raise ValueError("without an encoder, num_heads must be given.")
+            num_heads = encoder.num_heads
         self.encoder = encoder
         self.num_classes = num_classes
-        self.num_heads = num_heads or encoder.num_heads
+        self.num_heads = num_heads
         self.freeze_encoder = freeze_encoder
         if encoder is not None:
             encoder.trainable = not freeze_encoder
-        self.pooler = None
+        self.pooler: Any = None
         self.classifier = keras.layers.Dense(
             num_classes, kernel_initializer="lecun_normal", name="classifier"
         )
 
-    def build(self, input_shape):
+    def build(self, input_shape: tuple) -> None:
         width = self.encoder.hidden_dim if self.encoder is not None else input_shape[-1]
         self.pooler = MAPPooler(self.num_heads, width, name="pooler")
         self.pooler.build((None, None, width))
@@ -70,7 +74,7 @@ class VideoClassifier(keras.Model):
             mask = keras.ops.repeat(frame_mask, tokens.shape[1] // frame_mask.shape[1], axis=1)
         return self.pooler(tokens, padding_mask=mask)
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return {
             **super().get_config(),
             "encoder": keras.saving.serialize_keras_object(self.encoder),
@@ -80,6 +84,6 @@ class VideoClassifier(keras.Model):
         }
 
     @classmethod
-    def from_config(cls, config):
+    def from_config(cls, config: dict[str, Any]) -> "VideoClassifier":
         config["encoder"] = keras.saving.deserialize_keras_object(config["encoder"])
         return cls(**config)

@@ -1,5 +1,7 @@
 """The video encoder as a KerasHub backbone."""
 
+from typing import Any
+
 import keras
 from keras_hub.models import Backbone
 
@@ -44,9 +46,9 @@ class VideoPrism(Backbone):
         num_heads: int = 12,
         mlp_dim: int = 3072,
         logit_cap: float | None = 50.0,
-        dtype=None,
-        **kwargs,
-    ):
+        dtype: Any = None,
+        **kwargs: Any,
+    ) -> None:
         refuse_unknown(kwargs)
         encoder = FactorizedEncoder(
             patch_size=patch_size,
@@ -64,7 +66,7 @@ class VideoPrism(Backbone):
         super().__init__(inputs=videos, outputs=encoder(videos), dtype=dtype, **kwargs)
         self.encoder = encoder
         self.patch_size = patch_size
-        self.position_shape = tuple(position_shape)
+        self.position_shape = (*position_shape,)
         self.hidden_dim = hidden_dim
         self.num_spatial_layers = num_spatial_layers
         self.num_temporal_layers = num_temporal_layers
@@ -85,7 +87,7 @@ class VideoPrism(Backbone):
             videos, frame_mask=frame_mask, visible=visible, return_features=return_features
         )
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return {
             **super().get_config(),
             "patch_size": self.patch_size,
@@ -99,7 +101,7 @@ class VideoPrism(Backbone):
         }
 
     @classmethod
-    def from_preset(cls, preset: str, load_weights: bool = True, **kwargs) -> "VideoPrism":
+    def from_preset(cls, preset: str, load_weights: bool = True, **kwargs: Any) -> "VideoPrism":
         """Load by name, `kaggle://`, `hf://` or folder; see `keras_videoprism.presets`."""
         from keras_videoprism import presets
 

@@ -1,5 +1,7 @@
 """Video tower and text tower with a shared embedding space."""
 
+from typing import Any
+
 import keras
 from keras import ops
 from keras_hub.models import Backbone
@@ -47,9 +49,9 @@ class VideoPrismLvT(Backbone):
         num_text_layers: int = 12,
         text_norm_policy: str = "pre",
         logit_cap: float | None = 50.0,
-        dtype=None,
-        **kwargs,
-    ):
+        dtype: Any = None,
+        **kwargs: Any,
+    ) -> None:
         refuse_unknown(kwargs)
         video_encoder = VideoPrism(
             patch_size=patch_size,
@@ -170,7 +172,7 @@ class VideoPrismLvT(Backbone):
             return self(self.tokenizer(texts))["text_embeddings"]
         return self({"token_ids": token_ids, "padding_mask": padding_mask})["text_embeddings"]
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         encoder = self.video_encoder.get_config()
         for key in ("name", "trainable", "dtype"):
             encoder.pop(key)
@@ -184,7 +186,7 @@ class VideoPrismLvT(Backbone):
         }
 
     @classmethod
-    def from_preset(cls, preset: str, load_weights: bool = True, **kwargs) -> "VideoPrismLvT":
+    def from_preset(cls, preset: str, load_weights: bool = True, **kwargs: Any) -> "VideoPrismLvT":
         """Load by name, `kaggle://`, `hf://` or folder; see `keras_videoprism.presets`."""
         from keras_videoprism import presets
 

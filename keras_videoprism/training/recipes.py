@@ -1,5 +1,7 @@
 """Optimizers of the paper's pretraining (Table 10)."""
 
+from typing import Any
+
 import keras
 from keras import ops
 
@@ -17,7 +19,7 @@ class WarmupLinearDecay(keras.optimizers.schedules.LearningRateSchedule):
         end: last learning rate.
     """
 
-    def __init__(self, peak: float, total_steps: int, warmup_steps: int, end: float = 0.0):
+    def __init__(self, peak: float, total_steps: int, warmup_steps: int, end: float = 0.0) -> None:
         super().__init__()
         _check_steps(total_steps, warmup_steps)
         self.peak = peak
@@ -32,7 +34,7 @@ class WarmupLinearDecay(keras.optimizers.schedules.LearningRateSchedule):
         fall = self.peak + (self.end - self.peak) * ops.clip(decayed, 0.0, 1.0)
         return ops.where(step < self.warmup_steps, self.peak * rise, fall)
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return {
             "peak": self.peak,
             "total_steps": self.total_steps,
@@ -75,7 +77,9 @@ def stage2_optimizer(
     return _adafactor(schedule, weight_decay)
 
 
-def _adafactor(schedule: keras.optimizers.schedules.LearningRateSchedule, weight_decay: float):
+def _adafactor(
+    schedule: keras.optimizers.schedules.LearningRateSchedule, weight_decay: float
+) -> keras.optimizers.Optimizer:
     optimizer = keras.optimizers.Adafactor(
         learning_rate=schedule, relative_step=False, weight_decay=weight_decay
     )

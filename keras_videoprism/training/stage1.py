@@ -1,6 +1,7 @@
 """Stage 1: video-text contrastive training (section 2.3.1, Appendix C.1)."""
 
 import math
+from typing import Any
 
 import keras
 from keras import ops
@@ -40,8 +41,8 @@ class Stage1Model(TrainStep):
         min_temperature: float = 0.01,
         seed: int = 0,
         num_micro_batches: int = 1,
-        **kwargs,
-    ):
+        **kwargs: Any,
+    ) -> None:
         super().__init__(num_micro_batches=num_micro_batches, **kwargs)
         self.model = model
         self.dropping_ratio = dropping_ratio
@@ -64,7 +65,14 @@ class Stage1Model(TrainStep):
             )
         return self.model(inputs, visible=visible)
 
-    def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True):
+    def compute_loss(
+        self,
+        x: Any = None,
+        y: Any = None,
+        y_pred: Any = None,
+        sample_weight: Any = None,
+        training: bool = True,
+    ) -> Tensor:
         return contrastive_loss(
             y_pred["video_embeddings"],
             y_pred["text_embeddings"],

@@ -1,5 +1,7 @@
 """Stage 2: masked distillation from the stage-1 model (section 2.3.2, Appendix C.2)."""
 
+from typing import Any
+
 from keras import ops
 
 from keras_videoprism.layers.global_decoder import GlobalDecoder
@@ -64,8 +66,8 @@ class Stage2Model(TrainStep):
         query_chunk_size: int | None = None,
         seed: int = 0,
         num_micro_batches: int = 1,
-        **kwargs,
-    ):
+        **kwargs: Any,
+    ) -> None:
         super().__init__(num_micro_batches=num_micro_batches, **kwargs)
         if mask not in ("bevt", "tube"):
             raise ValueError(f"mask must be 'bevt' or 'tube'; received {mask!r}.")
@@ -138,7 +140,14 @@ class Stage2Model(TrainStep):
             return bevt_block_visible(*arguments, self.num_masked_frames)
         return bevt_visible(*arguments)
 
-    def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True):
+    def compute_loss(
+        self,
+        x: Any = None,
+        y: Any = None,
+        y_pred: Any = None,
+        sample_weight: Any = None,
+        training: bool = True,
+    ) -> Tensor:
         losses = self.losses_of(y_pred)
         # Both terms weigh the same (Appendix C.2).
         return losses["token_loss"] + losses.get("global_loss", 0.0)

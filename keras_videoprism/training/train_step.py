@@ -9,6 +9,9 @@ each part runs again, and its outputs' gradient is propagated into it (GradCache
 2021). Masks depend on (seed, step, clip_id) only, hence are the same in both passes.
 """
 
+from collections.abc import Callable
+from typing import Any
+
 import keras
 from keras import ops
 
@@ -27,7 +30,7 @@ class TrainStep(keras.Model):
     required_keys: tuple[str, ...] = ("videos",)
     loss_spans_batch = False  # True where the loss of a batch is not the mean of its parts' losses
 
-    def __init__(self, num_micro_batches: int = 1, **kwargs):
+    def __init__(self, num_micro_batches: int = 1, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         if num_micro_batches < 1:
             raise ValueError(f"num_micro_batches must be at least 1; received {num_micro_batches}.")
@@ -50,13 +53,15 @@ class TrainStep(keras.Model):
         """Scalars to log, from the outputs of `call`."""
         raise NotImplementedError
 
-    def compute_metrics(self, x, y, y_pred, sample_weight=None):
+    def compute_metrics(
+        self, x: Any, y: Any, y_pred: dict[str, Tensor], sample_weight: Any = None
+    ) -> dict[str, Tensor]:
         values = self.summaries(y_pred)
         for tracker in self.summary_trackers:
             tracker.update_state(values[tracker.name])
         return self.get_metrics_result()
 
-    def fit(self, x=None, *args, **kwargs):
+    def fit(self, x: Any = None, *args: Any, **kwargs: Any) -> keras.callbacks.History:
         """`keras.Model.fit`; the first batch is checked before anything is compiled."""
         batch = next(iter(x)) if hasattr(x, "element_spec") else x
         if isinstance(batch, dict):
@@ -75,16 +80,14 @@ class TrainStep(keras.Model):
             )
         low, high = float(ops.min(videos)), float(ops.max(videos))
         if not (low >= 0.0 and high <= 1.0):
-            raise ValueError(
-                f"videos must be in [0, 1]; received values from {low:g} to {high:g}."
-            )
+            raise ValueError(f"videos must be in [0, 1]; received values from {low:g} to {high:g}.")
         if videos.shape[0] % self.num_micro_batches:
             raise ValueError(
                 f"a batch of {videos.shape[0]} cannot be split into num_micro_batches="
                 f"{self.num_micro_batches} equal parts."
             )
 
-    def train_step(self, *args):
+    def train_step(self, *args: Any) -> Any:
         if keras.backend.backend() == "jax":
             return _jax_step(self, *args)
         return _imperative_step(self, *args)
@@ -218,7 +221,7 @@ def _jax_cached(model: TrainStep, state: tuple, data: tuple) -> tuple:
     return gradients, metrics, logs
 
 
-def _jax_scope(constant: tuple, state: tuple, function) -> tuple:
+def _jax_scope(constant: tuple, state: tuple, function: Callable) -> tuple:
     """Result of `function`, which reads both pairs of (variables, values) and changes the second;
     and the new values of the second."""
     mapping = [pair for pairs in (constant, state) for pair in zip(*pairs, strict=True)]
@@ -262,7 +265,7 @@ def _whole(model: TrainStep, x: dict[str, Tensor]) -> list[Tensor]:
 
 def _accumulated(model: TrainStep, x: dict[str, Tensor]) -> list[Tensor]:
     parts = model.num_micro_batches
-    total = None
+    total: list[Tensor] = []
     for index in range(parts):
         part = keras.tree.map_structure(lambda t, i=index: t[i], _split(x, parts))
         total = _add(total, _whole(model, part))
@@ -290,7 +293,7 @@ def _cached(model: TrainStep, x: dict[str, Tensor]) -> list[Tensor]:
     output_gradients = [_split(g, model.num_micro_batches) for g in output_gradients]
     for index, part in enumerate(parts):
 
-        def outputs_of(part=part) -> tuple:
+        def outputs_of(part: dict[str, Tensor] = part) -> tuple:
             out = model(part, training=True)
             return [out[name] for name in names], None
 
@@ -300,8 +303,8 @@ def _cached(model: TrainStep, x: dict[str, Tensor]) -> list[Tensor]:
     return total
 
 
-def _add(total: list[Tensor] | None, more: list[Tensor]) -> list[Tensor]:
-    if total is None:
+def _add(total: list[Tensor], more: list[Tensor]) -> list[Tensor]:
+    if not total:
         return more
     # The gradient of an embedding is sparse in TensorFlow; sums are dense.
     return [
@@ -323,7 +326,7 @@ def _detach(outputs: dict[str, Tensor]) -> dict[str, Tensor]:
 
 
 def _value_and_grad(
-    function, sources: list[Tensor], output_gradients: list[Tensor] | None = None
+    function: Callable, sources: list[Tensor], output_gradients: list[Tensor] | None = None
 ) -> tuple:
     """`function()` returns (target, other); its result, and the gradients of target."""
     if keras.backend.backend() == "tensorflow":

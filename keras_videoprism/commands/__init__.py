@@ -1,0 +1,1 @@
+"""What the command line does, as functions: data, models and training put together."""
