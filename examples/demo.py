@@ -69,9 +69,7 @@ def run(output: Path, seed: int = 0, **sizes: int) -> Path:
         temporary.write_text(json.dumps(results, indent=1))
     curves = report_curves(stage1_curves, stage2_curves, results)
     path = output / "report.html"
-    demo_report.write_report(
-        path, results=results, curves=curves, pictures=pictures(demo)
-    )
+    demo_report.write_report(path, results=results, curves=curves, pictures=pictures(demo))
     return path
 
 
@@ -127,7 +125,9 @@ def stage1(
     curves = train_stage1(
         model,
         read_sources(sources, IMAGE_SIZE, tokenizer, seed=seed),
-        keras.optimizers.AdamW(WarmupLinearDecay(2e-3, steps, steps // 12, 1e-5), weight_decay=1e-4),
+        keras.optimizers.AdamW(
+            WarmupLinearDecay(2e-3, steps, steps // 12, 1e-5), weight_decay=1e-4
+        ),
         steps,
         output=output / "stage1",
         seed=seed,
@@ -148,7 +148,9 @@ def stage2(
         student,
         teacher,
         read_sources(sources, IMAGE_SIZE, seed=seed),
-        keras.optimizers.AdamW(WarmupLinearDecay(1e-3, steps, steps // 12, 1e-5), weight_decay=0.01),
+        keras.optimizers.AdamW(
+            WarmupLinearDecay(1e-3, steps, steps // 12, 1e-5), weight_decay=0.01
+        ),
         steps,
         output=output / "stage2",
         seed=seed,

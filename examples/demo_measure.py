@@ -93,7 +93,12 @@ def _tokens(encoder: keras.Model, batches: list[dict]) -> np.ndarray:
 
 
 def _probe_scores(
-    tokens: list[np.ndarray], train: list[dict], test: list[dict], tasks: dict, epochs: int, seed: int
+    tokens: list[np.ndarray],
+    train: list[dict],
+    test: list[dict],
+    tasks: dict,
+    epochs: int,
+    seed: int,
 ) -> dict[str, float]:
     labels = [np.concatenate([batch["labels"] for batch in batches]) for batches in (train, test)]
     scores = {}
@@ -187,14 +192,26 @@ def pictures(demo: Demo) -> list[tuple]:
     tube = tube_visible(0, 0, clip_id, grid, 0.5).positions(grid)
     bevt = demo.stage2.visible(clip_id, grid)
     return [
-        ("Tube mask", "Stage 1 drops half of the patches, the same in all frames.",
-         demo_report.mask_picture(clip, _masked(tube, grid))),
-        ("BEVT mask", "Stage 2 hides 65% of the tokens: blocks, in a run of frames.",
-         demo_report.mask_picture(clip, _masked(bevt, grid))),
-        ("Clips for captions", "The nearest test clips by the stage-1 embeddings.",
-         _neighbours(demo, test)),
-        ("One patch, everywhere", "Cosine of the outlined patch's token with all tokens.",
-         _similarity(demo, test, grid)),
+        (
+            "Tube mask",
+            "Stage 1 drops half of the patches, the same in all frames.",
+            demo_report.mask_picture(clip, _masked(tube, grid)),
+        ),
+        (
+            "BEVT mask",
+            "Stage 2 hides 65% of the tokens: blocks, in a run of frames.",
+            demo_report.mask_picture(clip, _masked(bevt, grid)),
+        ),
+        (
+            "Clips for captions",
+            "The nearest test clips by the stage-1 embeddings.",
+            _neighbours(demo, test),
+        ),
+        (
+            "One patch, everywhere",
+            "Cosine of the outlined patch's token with all tokens.",
+            _similarity(demo, test, grid),
+        ),
     ]
 
 

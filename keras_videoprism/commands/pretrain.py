@@ -13,6 +13,7 @@ from keras_videoprism.data import Tokenizer, alternate, read_records
 from keras_videoprism.data.atomic import atomic_path
 from keras_videoprism.models import VideoPrism, VideoPrismLvT
 from keras_videoprism.training import Stage1Model, Stage2Model
+from keras_videoprism.training.recipes import stage1_optimizer, stage2_optimizer
 
 Curves = dict[str, list[float]]
 
@@ -127,3 +128,105 @@ def _fit(
         with atomic_path(Path(output) / "curves.json") as temporary:
             Path(temporary).write_text(json.dumps(curves, indent=1))
     return curves
+
+
+def pretrain(
+    stage: int,
+    records: Sequence[str | Path],
+    preset: str,
+    output: str | Path,
+    steps: int,
+    *,
+    batch_size: int = 64,
+    frames: Sequence[int] = (8,),
+    weights: Sequence[float] | None = None,
+    image_size: int | None = None,
+    learning_rate: float = 5e-4,
+    warmup_steps: int | None = None,
+    masking_ratio: float | None = None,
+    micro_batches: int = 1,
+    tokenizer: str | Path | None = None,
+    teacher: str | Path | None = None,
+    init: bool = False,
+    seed: int = 0,
+) -> Curves:
+    """Train one stage with the paper's recipe, from record folders to a preset folder.
+
+    Args:
+        stage: 1 (contrast) or 2 (masked distillation).
+        records: record folders; each step takes its batch from one of them.
+        preset: what to train, e.g. "videoprism_lvt_b" in stage 1, "videoprism_b" in stage 2.
+        output: preset folder to write.
+        steps, batch_size, learning_rate, warmup_steps: see `recipes`; a tenth of the steps warms up
+            by default.
+        frames: frames of a clip, one number for all folders or one for each; 1 for images.
+        weights: how often each folder is drawn; default equally often.
+        image_size: pixels; default the native size of the preset.
+        masking_ratio: share of dropped (stage 1, default 0.5) or masked tokens (stage 2, 0.65).
+        micro_batches: parts of each batch, to save memory.
+        tokenizer: stage 1: SentencePiece model, unless the preset has one.
+        teacher: stage 2: preset folder of stage 1.
+        init: start from the weights of the preset.
+        seed: seed of data, masks and initial weights.
+    """
+    keras.utils.set_random_seed(seed)
+    if Path(output).exists():
+        raise ValueError(f"{output} exists; name another folder or remove it.")
+    frames = _one_for_each("frames", frames, records)
+    weights = _one_for_each("weights", weights or (1.0,), records)
+    sources = [
+        Source(path, batch_size, num_frames, weight)
+        for path, num_frames, weight in zip(records, frames, weights, strict=True)
+    ]
+    warmup_steps = steps // 10 if warmup_steps is None else warmup_steps
+    optimizer = {1: stage1_optimizer, 2: stage2_optimizer}[stage](
+        learning_rate, steps, warmup_steps
+    )
+    arguments: dict[str, Any] = {"output": output, "seed": seed, "num_micro_batches": micro_batches}
+    if stage == 1:
+        model = _stage1_towers(preset, init, tokenizer)
+        size = image_size or _native_size(model.video_encoder)
+        batches = read_sources(sources, size, model.tokenizer, seed=seed)
+        ratio = 0.5 if masking_ratio is None else masking_ratio
+        return train_stage1(model, batches, optimizer, steps, dropping_ratio=ratio, **arguments)
+    if teacher is None:
+        raise ValueError("stage 2 needs a teacher: the preset folder that stage 1 wrote.")
+    student = VideoPrism.from_preset(preset, load_weights=init)
+    batches = read_sources(sources, image_size or _native_size(student), seed=seed)
+    ratio = 0.65 if masking_ratio is None else masking_ratio
+    stage1_model = VideoPrismLvT.from_preset(str(teacher))
+    return train_stage2(
+        student, stage1_model, batches, optimizer, steps, masking_ratio=ratio, **arguments
+    )[1]
+
+
+def _stage1_towers(preset: str, init: bool, tokenizer: str | Path | None) -> VideoPrismLvT:
+    if tokenizer is None:
+        model = VideoPrismLvT.from_preset(preset, load_weights=init)
+        if model.tokenizer is None:
+            raise ValueError(f"{preset} has no tokenizer; name a SentencePiece model.")
+        return model
+    loaded = Tokenizer(tokenizer)
+    # The stage-1 model of the paper pools the encoder's tokens directly (section 2.3.1).
+    model = VideoPrismLvT.from_preset(
+        preset,
+        load_weights=init,
+        vocabulary_size=loaded.vocabulary_size,
+        num_auxiliary_layers=0,
+    )
+    model.tokenizer = loaded
+    return model
+
+
+def _native_size(encoder: VideoPrism) -> tuple[int, int]:
+    _, rows, columns = encoder.position_shape
+    return rows * encoder.patch_size, columns * encoder.patch_size
+
+
+def _one_for_each(name: str, values: Sequence, records: Sequence) -> Sequence:
+    if len(values) not in (1, len(records)):
+        raise ValueError(
+            f"{name} must be one value or one for each of the {len(records)} record folders; "
+            f"received {len(values)}."
+        )
+    return values if len(values) == len(records) else list(values) * len(records)

@@ -77,8 +77,8 @@ def probe(
 ) -> float:
     """Score of a frozen `VideoPrism` on labelled records; see `probe_features`."""
     frames, rows, columns = encoder.position_shape
-    features = []
-    for records in (train_records, test_records):
+
+    def features(records: str | Path | Sequence[str | Path]) -> Features:
         batches = read_records(
             records,
             batch_size=batch_size,
@@ -87,7 +87,13 @@ def probe(
             num_classes=num_classes if multi_label else None,
             drop_remainder=False,
         )
-        features.append(extract(encoder, batches))
+        return extract(encoder, batches)
+
     return probe_features(
-        *features, num_classes=num_classes, num_heads=encoder.num_heads, epochs=epochs, seed=seed
+        features(train_records),
+        features(test_records),
+        num_classes=num_classes,
+        num_heads=encoder.num_heads,
+        epochs=epochs,
+        seed=seed,
     )

@@ -123,7 +123,7 @@ class FactorizedEncoder(keras.layers.Layer):
 
     def grid(self, videos: Tensor) -> tuple[int, int, int]:
         """(T, rows, columns) of videos [B, T, H, W, 3], in patches."""
-        check_videos(videos.shape, self.patch_size)
+        check_videos(videos, self.patch_size)
         _, frames, height, width, _ = ops.shape(videos)
         return frames, height // self.patch_size, width // self.patch_size
 
@@ -217,8 +217,11 @@ class FactorizedEncoder(keras.layers.Layer):
         return keras.KerasTensor(self.compute_output_shape(videos.shape), dtype=self.compute_dtype)
 
 
-def check_videos(shape: tuple, patch_size: int) -> None:
-    """ValueError unless the static shape is [B, T, H, W, 3] with H, W multiples of the patch."""
+def check_videos(videos: Tensor, patch_size: int) -> None:
+    """ValueError unless float, of static shape [B, T, H, W, 3], H and W multiples of the patch."""
+    shape, dtype = videos.shape, keras.backend.standardize_dtype(videos.dtype)
+    if not keras.backend.is_float_dtype(dtype):
+        raise ValueError(f"videos must be float in [0, 1]; received {dtype}. Divide by 255.")
     if len(shape) != 5 or shape[-1] not in (3, None):
         raise ValueError(
             "videos must have the shape [batch, frames, height, width, 3] (an image is a clip of "

@@ -1,6 +1,7 @@
 """Pre-norm Transformer block and stack."""
 
 import math
+from typing import Any
 
 import keras
 from keras import ops
@@ -11,7 +12,7 @@ from keras_videoprism.layers.typing import Tensor
 LAYER_NORM_EPSILON = 1e-6  # official code, every model
 
 
-def layer_norm(name: str, dtype=None) -> keras.layers.LayerNormalization:
+def layer_norm(name: str, dtype: Any = None) -> keras.layers.LayerNormalization:
     """LayerNorm as all parts of VideoPrism use it."""
     return keras.layers.LayerNormalization(epsilon=LAYER_NORM_EPSILON, name=name, dtype=dtype)
 
@@ -41,8 +42,8 @@ class TransformerBlock(keras.layers.Layer):
         logit_cap: float | None = None,
         query_chunk_size: int | None = None,
         norm_policy: str = "pre",
-        **kwargs,
-    ):
+        **kwargs: Any,
+    ) -> None:
         super().__init__(**kwargs)
         if norm_policy not in ("pre", "primer_hybrid"):
             raise ValueError(
@@ -62,14 +63,14 @@ class TransformerBlock(keras.layers.Layer):
         self.mlp_hidden = keras.layers.Dense(
             mlp_dim, kernel_initializer="lecun_normal", dtype=dtype, name="mlp_hidden"
         )
-        self.post_norms = ()
+        self.post_norms: tuple = ()
         if norm_policy == "primer_hybrid":
             self.post_norms = (
                 layer_norm("attention_post_norm", dtype),
                 layer_norm("mlp_post_norm", dtype),
             )
 
-    def build(self, input_shape):
+    def build(self, input_shape: tuple) -> None:
         width = input_shape[-1]
         self.mlp_output = keras.layers.Dense(
             width, kernel_initializer="lecun_normal", dtype=self.dtype_policy, name="mlp_output"
@@ -82,9 +83,7 @@ class TransformerBlock(keras.layers.Layer):
         for norm in self.post_norms:
             norm.build(input_shape)
 
-    def call(
-        self, x: Tensor, attention_mask: Tensor = None, padding_mask: Tensor = None
-    ) -> Tensor:
+    def call(self, x: Tensor, attention_mask: Tensor = None, padding_mask: Tensor = None) -> Tensor:
         attended = self.attention(self.attention_norm(x), attention_mask=attention_mask)
         if self.post_norms:
             attended = self.post_norms[0](attended)
@@ -96,7 +95,7 @@ class TransformerBlock(keras.layers.Layer):
             hidden = self.post_norms[1](hidden)
         return x + hidden
 
-    def compute_output_shape(self, input_shape):
+    def compute_output_shape(self, input_shape: tuple) -> tuple:
         return input_shape
 
 
@@ -107,14 +106,16 @@ class Transformer(keras.layers.Layer):
     all blocks instead of the last.
     """
 
-    def __init__(self, num_layers: int, name: str | None = None, dtype=None, **block_args):
+    def __init__(
+        self, num_layers: int, name: str | None = None, dtype: Any = None, **block_args: Any
+    ) -> None:
         super().__init__(name=name, dtype=dtype)
         self.blocks = [
             TransformerBlock(dtype=self.dtype_policy, name=f"block_{i}", **block_args)
             for i in range(num_layers)
         ]
 
-    def build(self, input_shape):
+    def build(self, input_shape: tuple) -> None:
         for block in self.blocks:
             block.build(input_shape)
 
@@ -131,7 +132,7 @@ class Transformer(keras.layers.Layer):
             outputs.append(x)
         return outputs if return_layers else x
 
-    def compute_output_shape(self, input_shape):
+    def compute_output_shape(self, input_shape: tuple) -> tuple:
         return input_shape
 
 

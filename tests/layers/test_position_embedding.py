@@ -20,7 +20,7 @@ def table_of(table_shape: tuple[int, ...], hidden_dim: int = 3) -> LearnedPositi
 
 
 @needs_jax
-@pytest.mark.parametrize("size", [1, 2, 3, 7, 8, 9, 16, 31])
+@pytest.mark.parametrize("size", [1, 3, 8, 20])
 def test_one_axis_is_resized_as_by_jax(size):
     import jax
 
@@ -30,7 +30,7 @@ def test_one_axis_is_resized_as_by_jax(size):
 
 
 @needs_jax
-@pytest.mark.parametrize("size", [(4, 5), (2, 2), (7, 3), (8, 10), (1, 9)])
+@pytest.mark.parametrize("size", [(2, 2), (7, 3), (8, 10)])
 def test_two_axes_are_resized_as_by_jax(size):
     import jax
 

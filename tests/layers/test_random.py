@@ -66,7 +66,7 @@ def test_uniform_numbers():
     np.testing.assert_allclose(counts, 2000, atol=200)  # 5 standard deviations are 212
 
 
-@pytest.mark.parametrize("count", [1, 2, 25, 256, 257])
+@pytest.mark.parametrize("count", [1, 25, 256])
 def test_permutations(count):
     order = draw(random_permutation, 0, 0, np.arange(8), count)
     np.testing.assert_array_equal(np.sort(order, axis=1), np.tile(np.arange(count), (8, 1)))

@@ -20,7 +20,7 @@ def test_golden_embeddings(golden, video_prism_lvt, case):
     np.testing.assert_allclose(text, expected, atol=2e-5)
 
 
-@pytest.mark.parametrize("length", [5, 6, 20])
+@pytest.mark.parametrize("length", [6, 20])
 def test_padding_does_not_count(video_prism_lvt, length):
     """Neither the number of padding tokens nor their ids."""
     sentence = np.array([[3, 1, 4, 1, 5]], "int32")
