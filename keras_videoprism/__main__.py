@@ -7,9 +7,6 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from rich.console import Console
-from rich.table import Table
-
 Commands = Any  # what add_subparsers returns; argparse has no public name for it
 DONE, SOME_FAILED, WRONG_CALL = 0, 1, 2
 
@@ -235,10 +232,9 @@ def _list_failed(failed: list[tuple[str, str]]) -> int:
     """Print what failed; the exit status of a command over many inputs."""
     if not failed:
         return DONE
-    table = Table("file", "reason", title=f"{len(failed)} failed", title_justify="left")
-    for row in failed:
-        table.add_row(*row)
-    Console(stderr=True).print(table)
+    print(f"{len(failed)} failed:", file=sys.stderr)
+    for file, reason in failed:
+        print(f"  {file}: {reason}", file=sys.stderr)
     return SOME_FAILED
 
 

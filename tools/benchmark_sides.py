@@ -1,5 +1,6 @@
-"""What `benchmark.py` compares: one compiled model for each side, all on the same batch."""
+"""What `benchmark.py` compares: a compiled model for each side, all trained on the same batch."""
 
+from argparse import Namespace
 from collections.abc import Callable
 from typing import Any
 
@@ -17,52 +18,31 @@ PATCH_SIZE = 18
 HEAD_DIM = 64
 VOCABULARY_SIZE = 1000
 NUM_TEXT_TOKENS = 64  # Appendix C.1
-NUM_AUXILIARY_LAYERS = 2  # as in the released LvT models
-NUM_TEXT_LAYERS = 6
 LOGIT_CAP = 50.0
+INITIAL_LOGIT_SCALE = 2.66  # logarithm of 1 / 0.07
 
-Sizes = dict[str, int]
 
-
-def batch_of(sizes: Sizes) -> dict[str, np.ndarray]:
-    """Random clips and texts, the same for every side."""
+def random_batch(sizes: Namespace) -> dict[str, np.ndarray]:
+    """Clips and texts of noise; the numbers do not change the time of a step."""
     rng = np.random.default_rng(0)
-    clips, frames, size = sizes["batch"], sizes["frames"], sizes["size"]
-    text_shape = (clips, NUM_TEXT_TOKENS)
+    text_shape = (sizes.batch, NUM_TEXT_TOKENS)
     return {
-        "videos": rng.random((clips, frames, size, size, 3), np.float32),
+        "videos": rng.random((sizes.batch, sizes.frames, sizes.size, sizes.size, 3), np.float32),
         "token_ids": rng.integers(VOCABULARY_SIZE, size=text_shape, dtype=np.int32),
         "padding_mask": np.ones(text_shape, bool),
-        "clip_id": np.arange(clips),
+        "clip_id": np.arange(sizes.batch),
     }
 
 
-def encoder_arguments(sizes: Sizes) -> dict[str, Any]:
-    """Arguments of `VideoPrism` at its native size."""
-    grid = sizes["size"] // PATCH_SIZE
-    return {
-        "patch_size": PATCH_SIZE,
-        "position_shape": (sizes["frames"], grid, grid),
-        "hidden_dim": sizes["width"],
-        "num_spatial_layers": sizes["spatial_layers"],
-        "num_temporal_layers": sizes["temporal_layers"],
-        "num_heads": sizes["width"] // HEAD_DIM,
-        "mlp_dim": 4 * sizes["width"],
-        "logit_cap": LOGIT_CAP,
-    }
-
-
-def stage1(sizes: Sizes, dropping_ratio: float) -> keras.Model:
-    """`Stage1Model` on the architecture of the released LvT models."""
+def stage1(sizes: Namespace, dropping_ratio: float) -> keras.Model:
+    """`Stage1Model` of an LvT model, with its auxiliary encoder as the released ones have it."""
     model = VideoPrismLvT(
-        num_auxiliary_layers=NUM_AUXILIARY_LAYERS,
-        num_text_layers=NUM_TEXT_LAYERS,
+        num_auxiliary_layers=sizes.auxiliary_layers,
+        num_text_layers=sizes.text_layers,
         vocabulary_size=VOCABULARY_SIZE,
-        **encoder_arguments(sizes),
+        **_encoder_arguments(sizes),
     )
-    training = Stage1Model(model, dropping_ratio=dropping_ratio)
-    training.compile(stage1_optimizer())
-    return training
+    return _compiled(Stage1Model(model, dropping_ratio=dropping_ratio), stage1_optimizer())
 
 
 class KerasHubStage1(keras.Model):
@@ -72,9 +52,11 @@ class KerasHubStage1(keras.Model):
         super().__init__()
         self.backbone = backbone
         self.log_logit_scale = self.add_weight(
-            name="log_logit_scale", shape=(), initializer=keras.initializers.Constant(2.66)
+            name="log_logit_scale",
+            shape=(),
+            initializer=keras.initializers.Constant(INITIAL_LOGIT_SCALE),
         )
-        self.built = True  # as in `TrainStep`: no symbolic build that would trace twice
+        self.built = True  # spares a symbolic build, as `TrainStep` does: it would trace twice
 
     def call(self, inputs: dict[str, Any]) -> dict[str, Any]:
         return self.backbone(
@@ -93,42 +75,59 @@ class KerasHubStage1(keras.Model):
         )
 
 
-def keras_hub_stage1(sizes: Sizes) -> keras.Model:
+def keras_hub_stage1(sizes: Namespace) -> keras.Model:
     """KerasHub's `VideoPrismBackbone` of the size of `stage1`; it cannot drop tokens."""
     backbone = keras_hub.models.VideoPrismBackbone(
-        num_frames=sizes["frames"],
+        num_frames=sizes.frames,
         patch_size=PATCH_SIZE,
-        hidden_dim=sizes["width"],
-        intermediate_dim=4 * sizes["width"],
-        num_heads=sizes["width"] // HEAD_DIM,
-        num_spatial_layers=sizes["spatial_layers"],
-        num_temporal_layers=sizes["temporal_layers"],
-        num_auxiliary_layers=NUM_AUXILIARY_LAYERS,
+        hidden_dim=sizes.width,
+        intermediate_dim=4 * sizes.width,
+        num_heads=sizes.width // HEAD_DIM,
+        num_spatial_layers=sizes.spatial_layers,
+        num_temporal_layers=sizes.temporal_layers,
+        num_auxiliary_layers=sizes.auxiliary_layers,
         vocabulary_size=VOCABULARY_SIZE,
-        num_text_layers=NUM_TEXT_LAYERS,
+        num_text_layers=sizes.text_layers,
         attention_logit_soft_cap=LOGIT_CAP,
-        image_shape=(sizes["size"], sizes["size"], 3),
+        image_shape=(sizes.size, sizes.size, 3),
     )
-    training = KerasHubStage1(backbone)
-    training.compile(stage1_optimizer())
-    return training
+    return _compiled(KerasHubStage1(backbone), stage1_optimizer())
 
 
-def stage2(sizes: Sizes, **masking: Any) -> keras.Model:
+def stage2(sizes: Namespace, **masking: Any) -> keras.Model:
     """`Stage2Model` with the paper's decoders and a teacher of the student's size."""
-    arguments = encoder_arguments(sizes)
+    arguments = _encoder_arguments(sizes)
     teacher = VideoPrismLvT(num_auxiliary_layers=0, num_text_layers=1, **arguments)
-    training = Stage2Model(VideoPrism(**arguments), teacher, **masking)
-    training.compile(stage2_optimizer())
-    return training
+    model = Stage2Model(VideoPrism(**arguments), teacher, **masking)
+    return _compiled(model, stage2_optimizer())
 
 
-SIDES: dict[str, Callable[[Sizes], keras.Model]] = {
-    "stage 1, half dropped": lambda sizes: stage1(sizes, dropping_ratio=0.5),
+SIDES: dict[str, Callable[[Namespace], keras.Model]] = {
+    "stage 1, half of the tokens": lambda sizes: stage1(sizes, dropping_ratio=0.5),
     "stage 1, all tokens": lambda sizes: stage1(sizes, dropping_ratio=0.0),
     "KerasHub, all tokens": keras_hub_stage1,
-    "stage 2, BEVT, flat": stage2,
-    "stage 2, BEVT, blocks": lambda sizes: stage2(sizes, num_masked_frames=sizes["frames"] - 1),
+    "stage 2, BEVT flat": stage2,
+    "stage 2, BEVT blocks": lambda sizes: stage2(sizes, num_masked_frames=sizes.frames - 1),
     # Tubes of all patches are a dense grid: the fastest student that sees everything.
-    "stage 2, unmasked": lambda sizes: stage2(sizes, mask="tube", masking_ratio=0.0),
+    "stage 2, all tokens": lambda sizes: stage2(sizes, mask="tube", masking_ratio=0.0),
 }
+
+
+def _encoder_arguments(sizes: Namespace) -> dict[str, Any]:
+    """Arguments of `VideoPrism`, native to the clips of the batch."""
+    grid = sizes.size // PATCH_SIZE
+    return {
+        "patch_size": PATCH_SIZE,
+        "position_shape": (sizes.frames, grid, grid),
+        "hidden_dim": sizes.width,
+        "num_spatial_layers": sizes.spatial_layers,
+        "num_temporal_layers": sizes.temporal_layers,
+        "num_heads": sizes.width // HEAD_DIM,
+        "mlp_dim": 4 * sizes.width,
+        "logit_cap": LOGIT_CAP,
+    }
+
+
+def _compiled(model: keras.Model, optimizer: keras.Optimizer) -> keras.Model:
+    model.compile(optimizer)
+    return model

@@ -73,15 +73,14 @@ def from_flax(
         ValueError: lists every key that is missing, unknown or of the wrong shape.
     """
     arrays = _read(source)
-    if any(key.startswith("projection/") for key in arrays):
-        return _classifier(arrays, attention_logit_cap)
-    if any(key.startswith("vision_encoder/") for key in arrays):
-        return _video_text(arrays, attention_logit_cap)
-    model = VideoPrism(
-        **_encoder_config(arrays, ""), logit_cap=attention_logit_cap, dtype="float32"
-    )
-    assign(variables_by_path(model), arrays, _encoder_rules(model, ""))
-    return model
+    try:
+        if any(key.startswith("projection/") for key in arrays):
+            return _classifier(arrays, attention_logit_cap)
+        if any(key.startswith("vision_encoder/") for key in arrays):
+            return _video_text(arrays, attention_logit_cap)
+        return _encoder(arrays, attention_logit_cap)
+    except KeyError as error:
+        raise ValueError(f"the checkpoint lacks the array {error}, which tells a size.") from error
 
 
 def variables_by_path(model: keras.Model) -> dict[str, keras.Variable]:
@@ -118,6 +117,12 @@ def _encoder_config(arrays: dict[str, np.ndarray], prefix: str) -> dict:
         "num_heads": arrays[f"{spatial}self_attention/query/w"].shape[2],
         "mlp_dim": mlp_dim,
     }
+
+
+def _encoder(arrays: dict[str, np.ndarray], cap: float | None) -> VideoPrism:
+    model = VideoPrism(**_encoder_config(arrays, ""), logit_cap=cap, dtype="float32")
+    assign(variables_by_path(model), arrays, _encoder_rules(model, ""))
+    return model
 
 
 def _video_text(arrays: dict[str, np.ndarray], cap: float | None) -> VideoPrismLvT:

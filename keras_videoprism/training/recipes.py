@@ -83,9 +83,9 @@ def _adafactor(
     optimizer = keras.optimizers.Adafactor(
         learning_rate=schedule, relative_step=False, weight_decay=weight_decay
     )
-    # Decay pulls kernels to zero; a temperature, a scale or a table has no reason to go there.
+    # Decay pulls kernels to zero; a bias, a scale or a table has no reason to go there.
     optimizer.exclude_from_weight_decay(
-        var_names=["bias", "beta", "gamma", "log_logit_scale", "per_dim_scale"]
+        var_names=["bias", "beta", "gamma", "log_logit_scale", "per_dim_scale", "table", "token$"]
     )
     return optimizer
 

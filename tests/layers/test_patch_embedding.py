@@ -14,9 +14,7 @@ def test_patches_and_their_pixels_are_in_row_major_order():
     for row in range(2):
         for column in range(3):
             pixels = videos[:, :, 2 * row : 2 * row + 2, 2 * column : 2 * column + 2]
-            np.testing.assert_array_equal(
-                patches[:, :, 3 * row + column], pixels.reshape(2, 3, 12)
-            )
+            np.testing.assert_array_equal(patches[:, :, 3 * row + column], pixels.reshape(2, 3, 12))
 
 
 def test_embedding_projects_each_patch():

@@ -7,33 +7,29 @@ from keras_videoprism.layers.text_encoder import TextEncoder
 pytestmark = pytest.mark.backends
 
 
-def embed(encoder: TextEncoder, token_ids: np.ndarray, padding_mask: np.ndarray) -> np.ndarray:
-    return ops.convert_to_numpy(encoder(token_ids, padding_mask))
-
-
 @pytest.mark.parametrize("case", ["case0", "case1"])
-def test_golden_embeddings(golden, video_prism_lvt, case):
+def test_golden_embeddings(golden, run, video_prism_lvt, case):
     _, arrays = golden("video_text")
     padding_mask = arrays[f"{case}/text_paddings"] == 0
-    text = embed(video_prism_lvt.text_encoder, arrays[f"{case}/token_ids"], padding_mask)
+    text = run(video_prism_lvt.text_encoder, arrays[f"{case}/token_ids"], padding_mask)
     expected = arrays[f"{case}/text_embeddings_unnormalized"]
     np.testing.assert_allclose(text, expected, atol=2e-5)
 
 
 @pytest.mark.parametrize("length", [6, 20])
-def test_padding_does_not_count(video_prism_lvt, length):
+def test_padding_does_not_count(run, video_prism_lvt, length):
     """Neither the number of padding tokens nor their ids."""
     sentence = np.array([[3, 1, 4, 1, 5]], "int32")
-    expected = embed(video_prism_lvt.text_encoder, sentence, np.ones((1, 5), bool))
+    expected = run(video_prism_lvt.text_encoder, sentence, np.ones((1, 5), bool))
     token_ids = np.full((1, length), 7, "int32")
     token_ids[:, :5] = sentence
-    text = embed(video_prism_lvt.text_encoder, token_ids, np.arange(length)[None] < 5)
+    text = run(video_prism_lvt.text_encoder, token_ids, np.arange(length)[None] < 5)
     np.testing.assert_allclose(text, expected, atol=1e-5)
 
 
-def test_order_counts(video_prism_lvt):
+def test_order_counts(run, video_prism_lvt):
     token_ids = np.array([[1, 2, 3], [3, 2, 1]], "int32")
-    text = embed(video_prism_lvt.text_encoder, token_ids, np.ones((2, 3), bool))
+    text = run(video_prism_lvt.text_encoder, token_ids, np.ones((2, 3), bool))
     assert np.abs(text[0] - text[1]).max() > 0.1
 
 

@@ -31,12 +31,12 @@ def decode_alone(decoder: TokenShuffleDecoder, content: np.ndarray, place: int) 
 
 
 @pytest.mark.parametrize("shuffle", [False, True])
-def test_slots_hold_tokens_and_mask_tokens(shuffle):
+def test_slots_hold_tokens_and_mask_tokens(run, shuffle):
     decoder = build(num_layers=0)
     slots = slots_in_place(POSITIONS, COUNT)
     if shuffle:
         slots = slots_shuffled(random_permutation(0, 0, [1, 2], COUNT), 3)
-    decoded = ops.convert_to_numpy(decoder(TOKENS, slots=slots, grid=GRID))
+    decoded = run(lambda x: decoder(x, slots=slots, grid=GRID), TOKENS)
     assert decoded.shape == (2, COUNT, 5)
     mask_token = ops.convert_to_numpy(decoder.mask_token)[0]
     for clip, tokens in enumerate(ops.convert_to_numpy(decoder.input_projection(TOKENS))):
@@ -46,19 +46,19 @@ def test_slots_hold_tokens_and_mask_tokens(shuffle):
             np.testing.assert_allclose(decoded[clip, place], expected, atol=1e-5)
 
 
-def test_every_slot_sees_every_token():
+def test_every_slot_sees_every_token(run):
     decoder = build(num_layers=1)
     slots = slots_in_place(POSITIONS, COUNT)
-    decoded = ops.convert_to_numpy(decoder(TOKENS, slots=slots, grid=GRID))
+    decoded = run(lambda x: decoder(x, slots=slots, grid=GRID), TOKENS)
     changed = TOKENS.copy()
     changed[0, 1] += 1.0
-    difference = ops.convert_to_numpy(decoder(changed, slots=slots, grid=GRID)) - decoded
+    difference = run(lambda x: decoder(x, slots=slots, grid=GRID), changed) - decoded
     assert np.abs(difference[0]).max(axis=1).min() > 1e-6
     np.testing.assert_allclose(difference[1], 0.0, atol=1e-6)
 
 
-def test_other_grids_use_resized_positions():
+def test_other_grids_use_resized_positions(run):
     decoder = build(num_layers=1)
     grid = 1, 4, 4
     slots = slots_in_place(POSITIONS, 16)
-    assert decoder(TOKENS, slots=slots, grid=grid).shape == (2, 16, 5)
+    assert run(lambda x: decoder(x, slots=slots, grid=grid), TOKENS).shape == (2, 16, 5)

@@ -1,0 +1,74 @@
+import numpy as np
+import pytest
+from keras import ops
+
+from keras_videoprism.training.losses import (
+    contrastive_loss,
+    cosine_distance,
+    masked_mean,
+    recall_at_1,
+    residual_cosine,
+    similarity,
+)
+
+pytestmark = pytest.mark.backends
+
+RNG = np.random.default_rng(0)
+
+
+def unit(*shape: int) -> np.ndarray:
+    x = RNG.normal(size=shape)
+    return (x / np.linalg.norm(x, axis=-1, keepdims=True)).astype("float32")
+
+
+def test_contrastive_loss_is_symmetric_cross_entropy():
+    video, text = unit(5, 8), unit(5, 8)
+    logits = 10.0 * video @ text.T
+
+    def cross_entropy(rows: np.ndarray) -> float:
+        exponentials = np.exp(rows)
+        return -np.mean(np.log(np.diag(exponentials) / exponentials.sum(axis=1)))
+
+    expected = (cross_entropy(logits) + cross_entropy(logits.T)) / 2
+    loss = ops.convert_to_numpy(contrastive_loss(video, text, 10.0))
+    assert loss == pytest.approx(expected, abs=1e-5)
+    assert ops.convert_to_numpy(contrastive_loss(text, video, 10.0)) == pytest.approx(loss)
+
+
+def test_contrastive_loss_of_nothing_and_of_everything_learned():
+    same = np.ones((4, 2), "float32")
+    assert float(contrastive_loss(same, same, 100.0)) == pytest.approx(np.log(4), abs=1e-4)
+    apart = np.eye(4, dtype="float32")
+    assert float(contrastive_loss(apart, apart, 100.0)) == pytest.approx(0.0, abs=1e-4)
+
+
+def test_similarity_and_recall():
+    video = np.eye(3, dtype="float32")
+    text = np.array([[1, 0, 0], [0.9, 0.1, 0], [0, 0, 1]], "float32")
+    np.testing.assert_allclose(ops.convert_to_numpy(similarity(video, text)), text.T)
+    assert float(recall_at_1(video, text)) == pytest.approx(1.0)
+    assert float(recall_at_1(text, video)) == pytest.approx(2 / 3)
+
+
+def test_cosine_distance():
+    x = np.array([[1, 0], [2, 0], [-3, 0], [0, 0]], "float32")
+    y = np.array([[5, 0], [0, 1], [1, 0], [1, 0]], "float32")
+    np.testing.assert_allclose(ops.convert_to_numpy(cosine_distance(x, y)), [0, 1, 2, 1], atol=1e-6)
+
+
+def test_masked_mean():
+    x = np.array([[1.0, 2.0], [3.0, 6.0]], "float32")
+    mask = np.array([[True, False], [False, True]])
+    assert float(masked_mean(x)) == pytest.approx(3.0)
+    assert float(masked_mean(x, mask)) == pytest.approx(3.5)
+    assert float(masked_mean(x, np.zeros((2, 2), bool))) == 0.0
+
+
+def test_residual_cosine_ignores_what_the_whole_clip_shares():
+    target = RNG.normal(size=(2, 6, 4)).astype("float32")
+    clip = np.array([[[30.0] * 4], [[-20.0] * 4]], "float32")
+    mask = RNG.random((2, 6)) < 0.5
+    assert float(residual_cosine(target + clip, target, mask)) == pytest.approx(1.0, abs=1e-3)
+    mean = np.broadcast_to(target.mean(axis=1, keepdims=True) + clip, target.shape)
+    assert float(residual_cosine(mean, target, mask)) == pytest.approx(0.0, abs=1e-3)
+    assert float(residual_cosine(-target, target)) == pytest.approx(-1.0, abs=1e-3)
