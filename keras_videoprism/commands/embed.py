@@ -53,7 +53,7 @@ def embed(
             embeddings.append(_embed_clips(model, clip[None])[0])
             done.append(str(file))
         except VideoError as error:
-            failed.append((str(file), str(error)))
+            failed.append((str(file), str(error).removeprefix(f"{file}: ")))
         if progress is not None:
             progress(index + 1, len(files))
     width = encoder.hidden_dim

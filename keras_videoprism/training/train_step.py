@@ -78,9 +78,11 @@ class TrainStep(keras.Model):
             raise ValueError(
                 f"videos must be float in [0, 1]; received {videos.dtype}. Divide by 255."
             )
-        low, high = float(ops.min(videos)), float(ops.max(videos))
-        if not (low >= 0.0 and high <= 1.0):
-            raise ValueError(f"videos must be in [0, 1]; received values from {low:g} to {high:g}.")
+        values = ops.convert_to_numpy(videos)  # min and max of XLA on a CPU ignore NaN
+        if not ((values >= 0.0) & (values <= 1.0)).all():
+            raise ValueError(
+                f"videos must be in [0, 1]; received values from {values.min()} to {values.max()}."
+            )
         if videos.shape[0] % self.num_micro_batches:
             raise ValueError(
                 f"a batch of {videos.shape[0]} cannot be split into num_micro_batches="
@@ -241,7 +243,7 @@ def _imperative_step(model: TrainStep, data: Tensor) -> dict[str, Tensor]:
         gradients = _cached(model, x)
     else:
         gradients = _accumulated(model, x)
-    norm = _global_norm(gradients)
+    norm = _global_norm([_dense(gradient) for gradient in gradients if gradient is not None])
     finite = ops.isfinite(norm)
     _apply(model, gradients, finite)
     more = model.count_step(finite)
@@ -306,11 +308,19 @@ def _cached(model: TrainStep, x: dict[str, Tensor]) -> list[Tensor]:
 def _add(total: list[Tensor], more: list[Tensor]) -> list[Tensor]:
     if not total:
         return more
-    # The gradient of an embedding is sparse in TensorFlow; sums are dense.
     return [
-        a if b is None else b if a is None else ops.convert_to_tensor(a) + ops.convert_to_tensor(b)
+        a if b is None else b if a is None else _dense(a) + _dense(b)
         for a, b in zip(total, more, strict=True)
     ]
+
+
+def _dense(gradient: Tensor) -> Tensor:
+    """TensorFlow gives the gradient of an embedding by rows, a repeated token has several."""
+    if keras.backend.backend() == "tensorflow":
+        import tensorflow as tf
+
+        return tf.convert_to_tensor(gradient)
+    return gradient
 
 
 def _log(model: TrainStep, x: dict, loss: Tensor, y_pred: dict) -> None:

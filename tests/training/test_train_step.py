@@ -30,7 +30,8 @@ def train(model: keras.Model, batch: dict, optimizer: keras.Optimizer | None = N
 
 def weights_of(model: keras.Model) -> dict[str, np.ndarray]:
     values = [keras.ops.convert_to_numpy(weight) for weight in model.trainable_variables]
-    return dict(zip([weight.path for weight in model.trainable_variables], values, strict=True))
+    paths = [weight.path.removeprefix(f"{model.name}/") for weight in model.trainable_variables]
+    return dict(zip(paths, values, strict=True))
 
 
 def assert_same(weights: dict, expected: dict, atol: float) -> None:
@@ -70,7 +71,7 @@ def test_micro_batches_give_the_gradient_of_the_whole_batch(stages, batch, stage
     assert part_logs["loss"] == pytest.approx(logs["loss"], abs=1e-5)
     assert part_logs["gradient_norm"] == pytest.approx(logs["gradient_norm"], rel=1e-4)
     if stage == "stage1":  # the temperature is among the trainable variables, and learned
-        assert any("log_logit_scale" in path for path in before)
+        assert "log_logit_scale" in before
         assert logs["temperature"] != pytest.approx(0.07, abs=1e-5)
 
 
@@ -122,7 +123,7 @@ def test_fit_checks_the_first_batch(stage1, batch):
     [
         (lambda videos: (255 * videos).astype("uint8"), "received uint8. Divide by 255"),
         (lambda videos: 255 * videos, r"in \[0, 1\]; received values from 0.* to 2"),
-        (lambda videos: videos - 1.0, r"in \[0, 1\]; received values from -1"),
+        (lambda videos: videos - 1.0, r"in \[0, 1\]; received values from -0.9"),
         (lambda videos: videos * np.nan, "received values from nan to nan"),
         (lambda videos: videos[:, 0], r"received \(4, 24, 24, 3\)"),
         (lambda videos: videos[:, :, :23], "height must be a multiple .* received 23"),
