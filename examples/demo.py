@@ -24,6 +24,7 @@ from keras_videoprism.data import Tokenizer, read_manifest, train_tokenizer, wri
 from keras_videoprism.data.atomic import atomic_path
 from keras_videoprism.data.demo_corpus import render_demo_corpus
 from keras_videoprism.models import VideoPrism, VideoPrismLvT
+from keras_videoprism.training import Stage2Model
 from keras_videoprism.training.recipes import WarmupLinearDecay
 
 IMAGE_SIZE = 40  # pixels; the preset's patch of 8 makes 5 x 5 patches
@@ -38,7 +39,7 @@ DEFAULTS = {
     "stage2_steps": 700,
     "batch_size": 64,
     "probe_clips": 2000,
-    "probe_epochs": 15,
+    "probe_epochs": 20,
 }
 
 
@@ -140,11 +141,17 @@ def stage2(
 ) -> tuple[keras.Model, dict]:
     """Masked distillation on the clips of both sources, without their captions."""
     student = VideoPrism.from_preset("videoprism_tiny", load_weights=False)
+    weights = output / "stage2" / "stage.weights.h5"  # with the decoders
+    if weights.exists():
+        stage = Stage2Model(student, teacher, seed=seed, **DECODER)
+        stage.load_weights(weights)
+        stage.compile()
+        return stage, read_curves(output / "stage2")
     batch_size, records = sizes["batch_size"] // 2, output / "records"
     sources = [Source(records / name, batch_size, NUM_FRAMES) for name in ("curated", "web")]
     steps = sizes["stage2_steps"]
     print(f"Stage 2: {steps} steps")
-    return train_stage2(
+    stage, curves = train_stage2(
         student,
         teacher,
         read_sources(sources, IMAGE_SIZE, seed=seed),
@@ -156,6 +163,8 @@ def stage2(
         seed=seed,
         **DECODER,
     )
+    stage.save_weights(weights)
+    return stage, curves
 
 
 def read_curves(folder: Path) -> dict:

@@ -9,7 +9,7 @@ import keras
 import numpy as np
 
 from keras_videoprism.commands.probe import Features, probe_features
-from keras_videoprism.data import read_manifest, read_records
+from keras_videoprism.data import Row, read_manifest, read_records, stable_clip_id
 from keras_videoprism.evaluation import distillation, metrics, retrieval, zero_shot
 from keras_videoprism.layers.masking import tube_visible
 from keras_videoprism.models import VideoPrism, VideoPrismLvT
@@ -30,7 +30,7 @@ class Demo(NamedTuple):
     probe_clips: int
 
     def batches(self, source: str, limit: int | None = None) -> list[dict[str, np.ndarray]]:
-        """Batches of BATCH clips in the order of the manifest, with multi-hot labels."""
+        """Batches of BATCH clips, always the same, with multi-hot labels."""
         dataset = read_records(
             self.output / "records" / source,
             batch_size=BATCH,
@@ -109,6 +109,7 @@ def _probe_scores(
             num_classes=columns.stop - columns.start,
             num_heads=3,
             epochs=epochs,
+            learning_rate=3e-3,
             seed=seed,
             verbose=2,
         )
@@ -133,10 +134,15 @@ def _text_scores(demo: Demo, test: list[dict]) -> dict[str, tuple[float, float]]
     }
 
 
+def _rows(demo: Demo, batches: list[dict]) -> list[Row]:
+    """The manifest's rows of the clips that the batches hold; shards have an order of their own."""
+    manifest = read_manifest(demo.output / "corpus" / "test")
+    rows = {stable_clip_id(row.name, row.start, row.end): row for row in manifest}
+    return [rows[int(clip_id)] for batch in batches for clip_id in batch["clip_id"]]
+
+
 def _captions(demo: Demo, batches: list[dict]) -> list[str]:
-    """The manifest's captions of the clips that the batches hold."""
-    rows = read_manifest(demo.output / "corpus" / "test")
-    return [row.captions[0] for row in rows[: BATCH * len(batches)]]
+    return [row.captions[0] for row in _rows(demo, batches)]
 
 
 def _embeddings(
@@ -158,11 +164,12 @@ def _object_names(demo: Demo, batches: list[dict]) -> tuple[list[str], np.ndarra
     classes = demo.classes
     names = [f"{colour} {kind}" for colour in classes["colours"] for kind in classes["kinds"]]
     lines = (demo.output / "corpus" / "test" / "objects.jsonl").read_text().splitlines()
-    positives = np.zeros((BATCH * len(batches), len(names)), dtype=bool)
-    for row, line in zip(positives, lines, strict=False):
-        for thing in json.loads(line)["objects"]:
-            row[names.index(f"{thing['colour']} {thing['kind']}")] = True
-    return names, positives
+    objects = {clip["file"]: clip["objects"] for clip in map(json.loads, lines)}
+    positives = [
+        np.isin(names, [f"{thing['colour']} {thing['kind']}" for thing in objects[row.name]])
+        for row in _rows(demo, batches)
+    ]
+    return names, np.array(positives)
 
 
 def _stage2_scores(demo: Demo, tokens: list[np.ndarray], test: list[dict]) -> dict[str, dict]:

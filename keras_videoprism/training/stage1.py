@@ -94,9 +94,9 @@ class Stage1Model(TrainStep):
             )
         _, rows, columns = self.model.video_encoder.encoder.grid(batch["videos"])
         count_masked(self.dropping_ratio, rows * columns)
-        highest = int(ops.max(batch["token_ids"]))
-        if highest >= self.model.vocabulary_size or int(ops.min(batch["token_ids"])) < 0:
+        lowest, highest = int(ops.min(batch["token_ids"])), int(ops.max(batch["token_ids"]))
+        if lowest < 0 or highest >= self.model.vocabulary_size:
             raise ValueError(
                 f"token_ids must be in [0, {self.model.vocabulary_size}), the vocabulary of the "
-                f"text tower; received {highest}. Use the tokenizer of the model."
+                f"text tower; received {lowest} to {highest}. Use the tokenizer of the model."
             )

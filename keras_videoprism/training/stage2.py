@@ -8,7 +8,6 @@ from keras_videoprism.layers.global_decoder import GlobalDecoder
 from keras_videoprism.layers.masking import (
     bevt_block_visible,
     bevt_visible,
-    count_masked,
     slots_in_place,
     slots_shuffled,
     tube_visible,
@@ -173,5 +172,4 @@ class Stage2Model(TrainStep):
 
     def check_batch(self, batch: dict[str, Tensor]) -> None:
         super().check_batch(batch)
-        frames, rows, columns = self.student.encoder.grid(batch["videos"])
-        count_masked(self.masking_ratio, frames * rows * columns)
+        self.visible(batch["clip_id"], self.student.encoder.grid(batch["videos"]))
