@@ -48,6 +48,20 @@ def test_random_weights_of_a_preset():
     assert model.patch_size == presets.PRESETS["videoprism_tiny"]["patch_size"]
 
 
+@pytest.mark.parametrize("name", ["videoprism_tiny", "videoprism_lvt_tiny"])
+def test_shipped_presets(name):
+    """Their files in the package hold the sizes that `PRESETS` tells."""
+    model = presets.from_preset(name)
+    assert isinstance(model, VideoPrismLvT if "lvt" in name else VideoPrism)
+    config = model.get_config()
+    for key, value in presets.PRESETS[name].items():
+        if key != "vocabulary_size":  # the shipped tokenizer's
+            assert config[key] == value, key
+    if "lvt" in name:
+        assert model.vocabulary_size == model.tokenizer.vocabulary_size
+    assert all(np.isfinite(weight).all() for weight in model.get_weights())
+
+
 def test_preset_without_weights():
     with pytest.raises(ValueError, match="videoprism_g has no weights .*load_weights=False"):
         VideoPrism.from_preset("videoprism_g")
@@ -67,6 +81,7 @@ def test_the_tokenizer_travels_with_the_model(tmp_path, video_prism_lvt):
         presets.save(video_prism_lvt, tmp_path / "preset")
     finally:
         video_prism_lvt.tokenizer = None
-    loaded = VideoPrismLvT.from_preset(str(tmp_path / "preset"))
+    loaded = presets.from_preset(tmp_path / "preset")
+    assert isinstance(loaded, VideoPrismLvT)
     for name, array in tokenizer(["A dog!"]).items():
         np.testing.assert_array_equal(loaded.tokenizer(["A dog!"])[name], array)

@@ -241,7 +241,8 @@ def check_videos(videos: Tensor, patch_size: int) -> None:
 
 def _merge(x: Tensor) -> Tensor:
     """[B, T, N, D] -> [B, T*N, D]."""
-    return ops.reshape(x, (ops.shape(x)[0], -1, x.shape[-1]))
+    _, frames, patches, width = ops.shape(x)
+    return ops.reshape(x, (-1, frames * patches, width))
 
 
 def _keys(padding_mask: Tensor) -> Tensor:

@@ -86,6 +86,20 @@ def test_towers_alone_and_together(run, video_prism_lvt, random_videos):
     np.testing.assert_allclose(np.linalg.norm(video, axis=1), 1.0, atol=1e-5)
 
 
+@pytest.mark.backends
+def test_predict_equals_call(run, video_prism_lvt, random_videos):
+    """Also with a last batch that is smaller."""
+    inputs = {
+        "videos": random_videos(3, 2, 12, 12),
+        "token_ids": np.repeat(IDS, 3, axis=0),
+        "padding_mask": np.ones((3, 5), bool),
+    }
+    expected = run(video_prism_lvt, inputs)
+    predicted = video_prism_lvt.predict(inputs, batch_size=2, verbose=0)
+    for name, embeddings in predicted.items():
+        np.testing.assert_allclose(embeddings, expected[name], atol=1e-5)
+
+
 def test_sentences_go_through_the_tokenizer(run, video_prism_lvt):
     with pytest.raises(ValueError, match="no tokenizer"):
         video_prism_lvt.encode_text(["a dog"])
