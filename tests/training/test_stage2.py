@@ -125,4 +125,4 @@ def test_a_student_that_sees_all_reaches_nearly_zero(stage2, batch):
     model = stage2(shuffle=False, masking_ratio=0.0, decoder_dim=64, decoder_mlp_dim=128)
     model.student.set_weights(model.teacher.video_encoder.get_weights())
     logs = train(model, batch(16), steps=250, rate=3e-3)
-    assert logs["loss"] < 0.015
+    assert logs["loss"] < 0.02
