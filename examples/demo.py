@@ -14,7 +14,6 @@ from pathlib import Path
 
 import demo_report
 import keras
-import numpy as np
 from demo_measure import Demo, measure, pictures
 
 from keras_videoprism import presets
@@ -194,5 +193,4 @@ def report_curves(stage1_curves: dict, stage2_curves: dict, results: dict) -> di
 
 
 if __name__ == "__main__":
-    np.set_printoptions(precision=3)
     main()

@@ -3,6 +3,7 @@
 from keras import ops
 
 from keras_videoprism.layers.typing import Tensor
+from keras_videoprism.models.video_prism_lvt import l2_normalize
 
 
 def contrastive_loss(video: Tensor, text: Tensor, logit_scale: Tensor) -> Tensor:
@@ -32,7 +33,7 @@ def recall_at_1(video: Tensor, text: Tensor) -> Tensor:
 
 def cosine_distance(x: Tensor, y: Tensor) -> Tensor:
     """1 - cosine along the last axis, in float32 (Appendix C.2)."""
-    return 1.0 - ops.sum(_unit(x) * _unit(y), axis=-1)
+    return 1.0 - ops.sum(l2_normalize(x) * l2_normalize(y), axis=-1)
 
 
 def masked_mean(x: Tensor, mask: Tensor = None) -> Tensor:
@@ -52,8 +53,3 @@ def residual_cosine(tokens: Tensor, target: Tensor, mask: Tensor = None) -> Tens
     tokens = tokens - ops.mean(tokens, axis=1, keepdims=True)
     target = target - ops.mean(target, axis=1, keepdims=True)
     return 1.0 - masked_mean(cosine_distance(tokens, target), mask)
-
-
-def _unit(x: Tensor) -> Tensor:
-    x = ops.cast(x, "float32")
-    return x * ops.rsqrt(ops.sum(ops.square(x), axis=-1, keepdims=True) + 1e-12)

@@ -6,6 +6,7 @@ from typing import Any
 import keras
 from keras import ops
 
+from keras_videoprism.layers.factorized_encoder import FactorizedEncoder
 from keras_videoprism.layers.masking import count_masked, tube_visible
 from keras_videoprism.layers.typing import Tensor
 from keras_videoprism.models.video_prism_lvt import VideoPrismLvT
@@ -56,10 +57,14 @@ class Stage1Model(TrainStep):
         )
         self.add_summaries("recall_at_1")
 
+    @property
+    def encoder(self) -> FactorizedEncoder:
+        return self.model.video_encoder.encoder
+
     def call(self, inputs: dict[str, Tensor], training: bool = False) -> dict[str, Tensor]:
         visible = None
         if training and self.dropping_ratio:
-            grid = self.model.video_encoder.encoder.grid(inputs["videos"])
+            grid = self.encoder.grid(inputs["videos"])
             visible = tube_visible(
                 self.seed, self.step, inputs["clip_id"], grid, self.dropping_ratio
             )
@@ -92,7 +97,7 @@ class Stage1Model(TrainStep):
             raise ValueError(
                 "contrast needs a batch of at least 2 clips; received 1. Raise the batch size."
             )
-        _, rows, columns = self.model.video_encoder.encoder.grid(batch["videos"])
+        _, rows, columns = self.encoder.grid(batch["videos"])
         count_masked(self.dropping_ratio, rows * columns)
         lowest, highest = int(ops.min(batch["token_ids"])), int(ops.max(batch["token_ids"]))
         if lowest < 0 or highest >= self.model.vocabulary_size:

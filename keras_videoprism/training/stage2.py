@@ -4,6 +4,7 @@ from typing import Any
 
 from keras import ops
 
+from keras_videoprism.layers.factorized_encoder import FactorizedEncoder
 from keras_videoprism.layers.global_decoder import GlobalDecoder
 from keras_videoprism.layers.masking import (
     bevt_block_visible,
@@ -105,9 +106,13 @@ class Stage2Model(TrainStep):
             self.global_decoder.build((None, None, student.hidden_dim))
             self.add_summaries("global_loss")
 
+    @property
+    def encoder(self) -> FactorizedEncoder:
+        return self.student.encoder
+
     def call(self, inputs: dict[str, Tensor], training: bool = False) -> dict[str, Tensor]:
         videos = inputs["videos"]
-        grid = self.student.encoder.grid(videos)
+        grid = self.encoder.grid(videos)
         count = grid[0] * grid[1] * grid[2]
         teacher_tokens = ops.stop_gradient(self.teacher.video_encoder(videos))  # [B, T*N, D]
         visible = self.visible(inputs["clip_id"], grid)
@@ -172,4 +177,4 @@ class Stage2Model(TrainStep):
 
     def check_batch(self, batch: dict[str, Tensor]) -> None:
         super().check_batch(batch)
-        self.visible(batch["clip_id"], self.student.encoder.grid(batch["videos"]))
+        self.visible(batch["clip_id"], self.encoder.grid(batch["videos"]))

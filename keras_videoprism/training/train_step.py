@@ -15,13 +15,15 @@ from typing import Any
 import keras
 from keras import ops
 
+from keras_videoprism.layers.factorized_encoder import FactorizedEncoder, check_videos
 from keras_videoprism.layers.typing import Tensor
 
 
 class TrainStep(keras.Model):
     """A model whose step can split a batch, skips broken gradients and keeps count of the steps.
 
-    A subclass gives `call`, `compute_loss` (pure in `y_pred`), `summaries` and `required_keys`.
+    A subclass gives `encoder`, `call`, `compute_loss` (pure in `y_pred`), `summaries` and
+    `required_keys`.
 
     Args:
         num_micro_batches: number of parts of a batch.
@@ -39,6 +41,11 @@ class TrainStep(keras.Model):
         self.skipped_steps = self._counter("skipped_steps")
         self.summary_trackers: list[keras.metrics.Mean] = []
         self.built = True  # parts are built when they are made; a symbolic build would trace twice
+
+    @property
+    def encoder(self) -> FactorizedEncoder:
+        """The encoder that learns."""
+        raise NotImplementedError
 
     def _counter(self, name: str) -> keras.Variable:
         return self.add_weight(
@@ -74,10 +81,7 @@ class TrainStep(keras.Model):
         if missing:
             raise ValueError(f"batches lack {missing}; received the keys {sorted(batch)}.")
         videos = batch["videos"]
-        if not keras.backend.is_float_dtype(keras.backend.standardize_dtype(videos.dtype)):
-            raise ValueError(
-                f"videos must be float in [0, 1]; received {videos.dtype}. Divide by 255."
-            )
+        check_videos(videos, self.encoder.patch_size)
         values = ops.convert_to_numpy(videos)  # min and max of XLA on a CPU ignore NaN
         if not ((values >= 0.0) & (values <= 1.0)).all():
             raise ValueError(
