@@ -15,8 +15,9 @@ from keras_videoprism.models.video_prism_lvt import VideoPrismLvT
 # Rows: our layer / variable below a block, the key below `x_layers`, and the array's change.
 _LAYER_NORM = {"gamma": ("scale", lambda a: a + 1.0), "beta": ("bias", lambda a: a)}
 _LINEAR = {"kernel": ("linear/kernel", lambda a: a), "bias": ("linear/bias", lambda a: a)}
-_HEADS = {"kernel": ("w", lambda a: a), "bias": ("b", lambda a: a)}
-_OUTPUT = {"kernel": ("w", lambda a: a.transpose(1, 2, 0)), "bias": ("b", lambda a: a)}
+# Kernels [D, N, H], ours [D, N*H]; that of the output stands the other way round, ours [N*H, D].
+_HEADS = {"kernel": ("w", lambda a: a.reshape(len(a), -1)), "bias": ("b", lambda a: a.ravel())}
+_OUTPUT = {"kernel": ("w", lambda a: a.reshape(len(a), -1).T), "bias": ("b", lambda a: a)}
 _TABLE = {"table": ("emb_var", lambda a: a)}
 
 Table = dict[str, tuple[str, dict[str, tuple[str, Callable]]]]

@@ -97,7 +97,7 @@ class Tokenizer:
 def train_tokenizer(
     texts: Iterable[str], vocabulary_size: int, path: str | os.PathLike[str]
 ) -> Tokenizer:
-    """Trains a unigram model on texts and writes it; the same texts give the same bytes.
+    """Trains byte pairs on texts and writes it; the same texts give the same bytes.
 
     Args:
         texts: captions; they are made canonical first.
@@ -112,7 +112,8 @@ def train_tokenizer(
         sentencepiece.SentencePieceTrainer.train(
             sentence_iterator=iter([canonicalize(text) for text in texts]),
             model_writer=model,
-            model_type="unigram",
+            # Unigram pieces of a small corpus cut its commonest words into letters.
+            model_type="bpe",
             vocab_size=vocabulary_size,
             hard_vocab_limit=False,
             character_coverage=1.0,

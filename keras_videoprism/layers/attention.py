@@ -6,6 +6,7 @@ from typing import Any
 import keras
 from keras import ops
 
+from keras_videoprism.layers.linear import Linear
 from keras_videoprism.layers.typing import Tensor
 
 # Masked logits become this fraction of the float32 maximum instead of -inf, so that a query which
@@ -70,36 +71,22 @@ class Attention(keras.layers.Layer):
             )
         self.head_dim = (self.hidden_dim or width) // self.num_heads
 
-        # Flax stores all four kernels as [D, N, H] and so counts D * N inputs; Keras counts the
-        # summed axes, D here and N * H for the output.
-        def initializer(scale: float) -> keras.initializers.Initializer:
-            return keras.initializers.VarianceScaling(scale, "fan_in", "truncated_normal")
+        total = self.num_heads * self.head_dim
 
-        def projection(name: str) -> keras.layers.EinsumDense:
-            return keras.layers.EinsumDense(
-                "bsd,dnh->bsnh",
-                output_shape=(None, self.num_heads, self.head_dim),
-                bias_axes="nh",
-                kernel_initializer=initializer(1 / self.num_heads),
-                dtype=self.dtype_policy,
-                name=name,
-            )
+        # Flax stores all four kernels as [D, N, H] and so counts D * N inputs; Keras counts D, and
+        # N * H for the output.
+        def projection(name: str, units: int, scale: float) -> Linear:
+            initializer = keras.initializers.VarianceScaling(scale, "fan_in", "truncated_normal")
+            return Linear(units, kernel_initializer=initializer, dtype=self.dtype_policy, name=name)
 
-        self.query = projection("query")
-        self.key = projection("key")
-        self.value = projection("value")
-        self.output_projection = keras.layers.EinsumDense(
-            "bsnh,nhd->bsd",
-            output_shape=(None, width),
-            bias_axes="d",
-            kernel_initializer=initializer(self.head_dim / width),
-            dtype=self.dtype_policy,
-            name="output",
-        )
+        self.query = projection("query", total, 1 / self.num_heads)
+        self.key = projection("key", total, 1 / self.num_heads)
+        self.value = projection("value", total, 1 / self.num_heads)
+        self.output_projection = projection("output", width, self.head_dim / width)
         self.query.build(query_shape)
         self.key.build(key_value_shape)
         self.value.build(key_value_shape)
-        self.output_projection.build((*query_shape[:2], self.num_heads, self.head_dim))
+        self.output_projection.build((*query_shape[:-1], total))
         if self.per_dim_scale:
             self.dim_scale = self.add_weight(
                 name="per_dim_scale", shape=(self.head_dim,), initializer="zeros"
@@ -109,14 +96,22 @@ class Attention(keras.layers.Layer):
         self, query: Tensor, key_value: Tensor = None, attention_mask: Tensor = None
     ) -> Tensor:
         key_value = query if key_value is None else key_value
-        q = self._scale(self.query(query))  # [B, Q, N, H]
-        k = self.key(key_value)  # [B, K, N, H]
-        v = self.value(key_value)
-        if self.query_chunk_size is None:
+        q = self._scale(self._split_heads(self.query(query)))  # [B, N, Q, H]
+        k = self._split_heads(self.key(key_value))  # [B, N, K, H]
+        v = self._split_heads(self.value(key_value))
+        size, num_queries = self.query_chunk_size, ops.shape(q)[2]
+        if size is None or (isinstance(num_queries, int) and num_queries <= size):
             attended = self._attend(q, k, v, attention_mask)
         else:
-            attended = self._attend_in_chunks(q, k, v, attention_mask, self.query_chunk_size)
+            attended = self._attend_in_chunks(q, k, v, attention_mask, size)
+        attended = ops.swapaxes(attended, 1, 2)  # [B, Q, N, H]
+        attended = ops.reshape(attended, (-1, num_queries, self.num_heads * self.head_dim))
         return self.output_projection(attended)
+
+    def _split_heads(self, x: Tensor) -> Tensor:
+        """[B, S, N*H] -> [B, N, S, H]. Other orders leave H strided, which is slow to copy."""
+        x = ops.reshape(x, (-1, ops.shape(x)[1], self.num_heads, self.head_dim))
+        return ops.swapaxes(x, 1, 2)
 
     def _scale(self, q: Tensor) -> Tensor:
         if not self.per_dim_scale:
@@ -126,30 +121,30 @@ class Attention(keras.layers.Layer):
         return q * ops.cast(scale, q.dtype)
 
     def _attend(self, q: Tensor, k: Tensor, v: Tensor, mask: Tensor = None) -> Tensor:
-        logits = ops.einsum("bqnh,bknh->bnqk", q, k)
+        logits = ops.matmul(q, ops.swapaxes(k, 2, 3))  # [B, N, Q, K]
         if self.logit_cap is not None:
             logits = self.logit_cap * ops.tanh(logits / self.logit_cap)
         logits = ops.cast(logits, "float32")
         if mask is not None:
             logits = ops.where(ops.expand_dims(mask, 1), logits, MASKED_LOGIT)
         weights = ops.cast(softmax(logits), v.dtype)
-        return ops.einsum("bnqk,bknh->bqnh", weights, v)
+        return ops.matmul(weights, v)  # [B, N, Q, H]
 
     def _attend_in_chunks(self, q: Tensor, k: Tensor, v: Tensor, mask: Tensor, size: int) -> Tensor:
         """Same result; the logits of one chunk are freed before the next, also in training."""
-        num_queries = q.shape[1]
-        num_chunks = -(-num_queries // size)
-        chunks: tuple[Tensor, ...] = (_split(q, num_chunks, size),)  # [C, B, size, N, H]
+        num_queries = ops.shape(q)[2]
+        chunks: tuple[Tensor, ...] = (_split(q, 2, size),)  # [C, B, N, size, H]
         if mask is not None and mask.shape[1] > 1:
-            chunks += (_split(mask, num_chunks, size),)
+            chunks += (_split(mask, 1, size),)  # [C, B, size, K]
 
         # All are arguments: TensorFlow loses the gradient of what a remat function captures.
         shared = () if mask is None or len(chunks) > 1 else (mask,)
         attend = keras.remat(self._attend)
         attended = ops.map(lambda chunk: attend(chunk[0], k, v, *chunk[1:], *shared), chunks)
-        attended = ops.swapaxes(attended, 0, 1)  # [B, C, size, N, H]
-        shape = (-1, num_chunks * size, self.num_heads, self.head_dim)
-        return ops.reshape(attended, shape)[:, :num_queries]
+        attended = ops.moveaxis(attended, 0, 2)  # [B, N, C, size, H]
+        num_slots = ops.shape(attended)[2] * size
+        attended = ops.reshape(attended, (-1, self.num_heads, num_slots, self.head_dim))
+        return attended[:, :, :num_queries]
 
     def compute_output_shape(
         self, query_shape: tuple, key_value_shape: tuple | None = None
@@ -164,8 +159,11 @@ def softmax(logits: Tensor) -> Tensor:
     return exponentials / ops.sum(exponentials, axis=-1, keepdims=True)
 
 
-def _split(x: Tensor, num_chunks: int, size: int) -> Tensor:
-    """[B, Q, ...] -> [num_chunks, B, size, ...]; the last chunk is padded with zeros."""
-    padding = [(0, 0), (0, num_chunks * size - x.shape[1])] + [(0, 0)] * (len(x.shape) - 2)
-    x = ops.reshape(ops.pad(x, padding), (-1, num_chunks, size, *x.shape[2:]))
-    return ops.swapaxes(x, 0, 1)
+def _split(x: Tensor, axis: int, size: int) -> Tensor:
+    """Chunks of an axis, counted on a new first axis; the last is padded with zeros."""
+    shape = ops.shape(x)
+    num_chunks = -(-shape[axis] // size)
+    padding = [(0, 0)] * len(shape)
+    padding[axis] = (0, num_chunks * size - shape[axis])
+    x = ops.reshape(ops.pad(x, padding), (-1, *shape[1:axis], num_chunks, size, *shape[axis + 1 :]))
+    return ops.moveaxis(x, axis, 0)

@@ -4,6 +4,7 @@ from typing import Any
 
 import keras
 
+from keras_videoprism.layers.linear import Linear
 from keras_videoprism.layers.map_pooler import MAPPooler
 from keras_videoprism.layers.transformer import Transformer, layer_norm
 from keras_videoprism.layers.typing import Tensor
@@ -39,14 +40,14 @@ class GlobalDecoder(keras.layers.Layer):
     ) -> None:
         super().__init__(**kwargs)
         dtype = self.dtype_policy
-        self.input_projection = keras.layers.Dense(
+        self.input_projection = Linear(
             hidden_dim, kernel_initializer="lecun_normal", dtype=dtype, name="input_projection"
         )
         self.transformer = Transformer(
             num_layers, num_heads=num_heads, mlp_dim=mlp_dim, dtype=dtype, name="transformer"
         )
         self.norm = layer_norm("norm", dtype)
-        self.output_projection = keras.layers.Dense(
+        self.output_projection = Linear(
             output_dim, kernel_initializer="lecun_normal", dtype=dtype, name="output_projection"
         )
         self.pooler = MAPPooler(pooler_heads, 4 * output_dim, dtype=dtype, name="pooler")

@@ -5,6 +5,7 @@ from typing import Any
 import keras
 from keras import ops
 
+from keras_videoprism.layers.linear import Linear
 from keras_videoprism.layers.typing import Tensor
 
 
@@ -34,7 +35,7 @@ class PatchEmbedding(keras.layers.Layer):
     def __init__(self, hidden_dim: int, patch_size: int, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.patch_size = patch_size
-        self.projection = keras.layers.Dense(
+        self.projection = Linear(
             hidden_dim,
             kernel_initializer="lecun_normal",
             dtype=self.dtype_policy,

@@ -5,6 +5,7 @@ from typing import Any
 import keras
 from keras import ops
 
+from keras_videoprism.layers.linear import Linear
 from keras_videoprism.layers.position_embedding import LearnedPositionEmbedding
 from keras_videoprism.layers.transformer import Transformer, layer_norm
 from keras_videoprism.layers.typing import Tensor
@@ -49,7 +50,7 @@ class TokenShuffleDecoder(keras.layers.Layer):
         super().__init__(**kwargs)
         dtype = self.dtype_policy
         self.hidden_dim = hidden_dim
-        self.input_projection = keras.layers.Dense(
+        self.input_projection = Linear(
             hidden_dim, kernel_initializer="lecun_normal", dtype=dtype, name="input_projection"
         )
         self.spatial_position = LearnedPositionEmbedding(
@@ -67,7 +68,7 @@ class TokenShuffleDecoder(keras.layers.Layer):
             name="transformer",
         )
         self.norm = layer_norm("norm", dtype)
-        self.output_projection = keras.layers.Dense(
+        self.output_projection = Linear(
             output_dim, kernel_initializer="lecun_normal", dtype=dtype, name="output_projection"
         )
 

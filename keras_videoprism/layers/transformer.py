@@ -7,6 +7,7 @@ import keras
 from keras import ops
 
 from keras_videoprism.layers.attention import Attention
+from keras_videoprism.layers.linear import Linear
 from keras_videoprism.layers.typing import Tensor
 
 LAYER_NORM_EPSILON = 1e-6  # official code, every model
@@ -60,7 +61,7 @@ class TransformerBlock(keras.layers.Layer):
             name="attention",
         )
         self.mlp_norm = layer_norm("mlp_norm", dtype)
-        self.mlp_hidden = keras.layers.Dense(
+        self.mlp_hidden = Linear(
             mlp_dim, kernel_initializer="lecun_normal", dtype=dtype, name="mlp_hidden"
         )
         self.post_norms: tuple = ()
@@ -72,7 +73,7 @@ class TransformerBlock(keras.layers.Layer):
 
     def build(self, input_shape: tuple) -> None:
         width = input_shape[-1]
-        self.mlp_output = keras.layers.Dense(
+        self.mlp_output = Linear(
             width, kernel_initializer="lecun_normal", dtype=self.dtype_policy, name="mlp_output"
         )
         self.attention_norm.build(input_shape)

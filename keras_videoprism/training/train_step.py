@@ -123,8 +123,8 @@ def _join(parts: dict[str, Tensor]) -> dict[str, Tensor]:
 
 
 def _global_norm(gradients: list[Tensor]) -> Tensor:
-    squares = [ops.sum(ops.square(ops.cast(g, "float32"))) for g in gradients if g is not None]
-    return ops.sqrt(sum(squares))
+    rows = [ops.ravel(ops.cast(g, "float32")) for g in gradients if g is not None]
+    return ops.sqrt(sum(ops.dot(row, row) for row in rows))
 
 
 def _guards_itself(optimizer: keras.Optimizer) -> bool:
@@ -149,12 +149,16 @@ def _jax_step(model: TrainStep, state: tuple, data: Tensor) -> tuple:
     gradients, metrics, logs = gradients_of(model, state, (x, y, sample_weight))
     norm = _global_norm(gradients)
     finite = ops.isfinite(norm)
-    updated = model.optimizer.stateless_apply(optimizer_variables, gradients, trainable)
-    if not _guards_itself(model.optimizer):
-        updated = jax.tree.map(
-            lambda new, old: ops.where(finite, new, old), updated, (trainable, optimizer_variables)
+
+    def apply() -> tuple:
+        return model.optimizer.stateless_apply(optimizer_variables, gradients, trainable)
+
+    if _guards_itself(model.optimizer):
+        trainable, optimizer_variables = apply()
+    else:
+        trainable, optimizer_variables = jax.lax.cond(
+            finite, apply, lambda: (trainable, optimizer_variables)
         )
-    trainable, optimizer_variables = updated
     more, non_trainable = _jax_scope(
         (model.trainable_variables, trainable),
         (model.non_trainable_variables, non_trainable),

@@ -32,7 +32,7 @@ def reference(layer: Attention, mask: np.ndarray | None) -> np.ndarray:
 
     def project(name: str, x: np.ndarray) -> np.ndarray:
         kernel, bias = (w.astype("float64") for w in getattr(layer, name).get_weights())
-        return np.einsum("bsd,dnh->bsnh", x, kernel) + bias
+        return (x @ kernel + bias).reshape(*x.shape[:2], layer.num_heads, -1)
 
     q, k, v = project("query", QUERY), project("key", KEY_VALUE), project("value", KEY_VALUE)
     scale = 1.0
@@ -47,7 +47,8 @@ def reference(layer: Attention, mask: np.ndarray | None) -> np.ndarray:
     weights = np.exp(logits - logits.max(axis=-1, keepdims=True))
     weights /= weights.sum(axis=-1, keepdims=True)
     kernel, bias = layer.output_projection.get_weights()
-    return np.einsum("bnqk,bknh,nhd->bqd", weights, v, kernel) + bias
+    attended = np.einsum("bnqk,bknh->bqnh", weights, v)
+    return attended.reshape(*QUERY.shape[:2], -1) @ kernel + bias
 
 
 @pytest.mark.parametrize("mask", MASKS)
@@ -94,9 +95,9 @@ def test_a_query_that_may_attend_to_nothing_gets_the_mean():
     nothing = np.zeros((2, 1, 6), bool)
     attended = ops.convert_to_numpy(layer(QUERY, KEY_VALUE, attention_mask=nothing))
     kernel, bias = layer.value.get_weights()
-    mean = (np.einsum("bsd,dnh->bsnh", KEY_VALUE, kernel) + bias).mean(axis=1)
+    mean = (KEY_VALUE @ kernel + bias).mean(axis=1)
     kernel, bias = layer.output_projection.get_weights()
-    expected = np.einsum("bnh,nhd->bd", mean, kernel) + bias
+    expected = mean @ kernel + bias
     np.testing.assert_allclose(attended[:, 0], expected, rtol=1e-4, atol=1e-4)
 
 
