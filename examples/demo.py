@@ -28,17 +28,18 @@ from keras_videoprism.training.recipes import WarmupLinearDecay
 
 IMAGE_SIZE = 40  # pixels; the preset's patch of 8 makes 5 x 5 patches
 NUM_FRAMES = 8
+TEXT_LENGTH = 28  # tokens; of a hundred captions one or two are longer
 SOURCES = ("curated", "web", "stills")
-DECODER = {"decoder_dim": 96, "decoder_layers": 4, "decoder_heads": 3, "decoder_mlp_dim": 384}
+DECODER = {"decoder_dim": 96, "decoder_layers": 2, "decoder_heads": 2, "decoder_mlp_dim": 384}
 DEFAULTS = {
-    "clips": 4000,
+    "clips": 3000,
     "stills": 6000,
     "test_clips": 512,
-    "stage1_steps": 900,
-    "stage2_steps": 700,
+    "stage1_steps": 750,
+    "stage2_steps": 550,
     "batch_size": 64,
-    "probe_clips": 2000,
-    "probe_epochs": 20,
+    "probe_clips": 1500,
+    "probe_epochs": 15,
 }
 
 
@@ -59,7 +60,7 @@ def run(output: Path, seed: int = 0, **sizes: int) -> Path:
     start = time.time()
     keras.utils.set_random_seed(seed)
     make_records(output, sizes)
-    tokenizer = Tokenizer(output / "tokenizer.spm", max_length=32)
+    tokenizer = Tokenizer(output / "tokenizer.spm", max_length=TEXT_LENGTH)
     teacher, stage1_curves = stage1(output, tokenizer, seed, sizes)
     stage, stage2_curves = stage2(output, teacher, seed, sizes)
     demo = Demo(output, teacher, stage, IMAGE_SIZE, NUM_FRAMES, sizes["probe_clips"])
@@ -118,16 +119,15 @@ def stage1(
     sources = [
         Source(records / "curated", batch_size, NUM_FRAMES),
         Source(records / "web", batch_size, NUM_FRAMES),
-        Source(records / "stills", 2 * batch_size, 1, weight=2.0),
+        # A step of images takes half the time of one of clips, and kinds and colours show in both.
+        Source(records / "stills", 2 * batch_size, 1, weight=6.0),
     ]
     steps = sizes["stage1_steps"]
     print(f"Stage 1: {steps} steps")
     curves = train_stage1(
         model,
         read_sources(sources, IMAGE_SIZE, tokenizer, seed=seed),
-        keras.optimizers.AdamW(
-            WarmupLinearDecay(2e-3, steps, steps // 12, 1e-5), weight_decay=1e-4
-        ),
+        adamw(7e-4, steps, weight_decay=1e-4),
         steps,
         output=output / "stage1",
         seed=seed,
@@ -146,7 +146,7 @@ def stage2(
         stage.load_weights(weights)
         stage.compile()
         return stage, read_curves(output / "stage2")
-    batch_size, records = sizes["batch_size"] // 2, output / "records"
+    batch_size, records = sizes["batch_size"] // 4, output / "records"
     sources = [Source(records / name, batch_size, NUM_FRAMES) for name in ("curated", "web")]
     steps = sizes["stage2_steps"]
     print(f"Stage 2: {steps} steps")
@@ -154,9 +154,7 @@ def stage2(
         student,
         teacher,
         read_sources(sources, IMAGE_SIZE, seed=seed),
-        keras.optimizers.AdamW(
-            WarmupLinearDecay(1e-3, steps, steps // 12, 1e-5), weight_decay=0.01
-        ),
+        adamw(2e-3, steps, weight_decay=0.01),
         steps,
         output=output / "stage2",
         seed=seed,
@@ -164,6 +162,12 @@ def stage2(
     )
     stage.save_weights(weights)
     return stage, curves
+
+
+def adamw(peak: float, steps: int, weight_decay: float) -> keras.Optimizer:
+    """Learns faster than the paper's Adafactor where there are only hundreds of steps."""
+    schedule = WarmupLinearDecay(peak, steps, steps // 12, 1e-5)
+    return keras.optimizers.AdamW(schedule, weight_decay=weight_decay, beta_2=0.95)
 
 
 def read_curves(folder: Path) -> dict:

@@ -21,7 +21,7 @@ sys.path.insert(0, str(ROOT / "examples"))
 import demo  # noqa: E402
 import demo_report  # noqa: E402
 
-LONG = {"clips": 8000, "stills": 12000, "stage1_steps": 4000, "stage2_steps": 4000}
+LONG = {"clips": 8000, "stills": 12000, "stage1_steps": 3500, "stage2_steps": 3500}
 PRESETS = {"stage1": "videoprism_lvt_tiny", "stage2": "videoprism_tiny"}
 MARKERS = "<!-- {name}:begin -->", "<!-- {name}:end -->"
 
