@@ -2,9 +2,9 @@
 
     python tools/train_tiny.py runs/ --seeds 0 1 2
 
-Each seed is a full run of `examples/demo.py` with more clips and steps. A run that is finished is
-not done again. `--ship` copies the first seed's models into the package, `--readme` writes the
-table into README.md.
+Each seed is a full run of `examples/demo.py` with more clips and steps, on one corpus. A run that is
+finished is not done again. `--ship` copies the first seed's models into the package, `--readme`
+writes the table into README.md.
 """
 
 import argparse
@@ -21,7 +21,7 @@ sys.path.insert(0, str(ROOT / "examples"))
 import demo  # noqa: E402
 import demo_report  # noqa: E402
 
-LONG = {"clips": 8000, "stills": 12000, "stage1_steps": 3500, "stage2_steps": 3500}
+LONG = {"clips": 8000, "stills": 12000, "stage1_steps": 2000, "stage2_steps": 1600}
 PRESETS = {"stage1": "videoprism_lvt_tiny", "stage2": "videoprism_tiny"}
 MARKERS = "<!-- {name}:begin -->", "<!-- {name}:end -->"
 
@@ -36,19 +36,26 @@ def main() -> None:
         parser.add_argument("--" + name.replace("_", "-"), type=int, default=value)
     options = parser.parse_args()
     sizes = {name: getattr(options, name) for name in LONG}
-    for seed in options.seeds:
-        if not (options.output / str(seed) / "results.json").exists():
-            demo.run(options.output / str(seed), seed, **sizes)
-    results = [
-        json.loads((options.output / str(seed) / "results.json").read_text())
-        for seed in options.seeds
-    ]
+    runs = [options.output / str(seed) for seed in options.seeds]
+    for seed, run in zip(options.seeds, runs, strict=True):
+        if not (run / "results.json").exists():
+            share_corpus(runs[0], run)
+            demo.run(run, seed, **sizes)
+    results = [json.loads((run / "results.json").read_text()) for run in runs]
     table = markdown(results)
     print(table)
     if options.readme:
         write_between(ROOT / "README.md", options.readme, table)
     if options.ship:
-        ship(options.output / str(options.seeds[0]))
+        ship(runs[0])
+
+
+def share_corpus(first: Path, run: Path) -> None:
+    """Let `run` use the corpus, records and tokenizer of the first run."""
+    run.mkdir(parents=True, exist_ok=True)
+    for name in ("corpus", "records", "tokenizer.spm"):
+        if (first / name).exists() and not (run / name).exists():
+            (run / name).symlink_to((first / name).resolve())
 
 
 def markdown(results: list[dict]) -> str:
@@ -96,10 +103,11 @@ def write_between(path: Path, name: str, text: str) -> None:
 
 def ship(run: Path) -> None:
     """Copy the models of a run into the package."""
+    ignored = shutil.ignore_patterns("curves.json", "stage.weights.h5")
     for stage, preset in PRESETS.items():
         target = ROOT / "keras_videoprism" / "weights" / preset
         shutil.rmtree(target, ignore_errors=True)
-        shutil.copytree(run / stage, target, ignore=shutil.ignore_patterns("curves.json"))
+        shutil.copytree(run / stage, target, ignore=ignored)
 
 
 if __name__ == "__main__":
