@@ -49,13 +49,14 @@ $(VENV)/torch.stamp: requirements/torch.txt $(VENV)/env.stamp
 	touch $@
 
 # Rewrites the pins within pyproject.toml's bounds, keeping every version that still fits them.
-# torch resolves as for Windows, where it has no CUDA packages to pin.
+# torch resolves as for Windows, where it has no CUDA packages to pin. transformers is only tested
+# against.
 COMPILE := $(BIN)/uv pip compile --quiet --python-version 3.11 --no-annotate \
 	--custom-compile-command "make pins"
 pins: env
 	$(COMPILE) --extra dev --output-file requirements/dev.txt pyproject.toml
 	$(COMPILE) --constraint requirements/dev.txt --output-file requirements/base.txt pyproject.toml
-	echo torch | $(COMPILE) --constraint requirements/dev.txt --python-platform windows \
+	printf 'torch\ntransformers\n' | $(COMPILE) --constraint requirements/dev.txt --python-platform windows \
 		--output-file requirements/torch.txt -
 
 clean:

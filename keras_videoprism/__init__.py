@@ -7,6 +7,7 @@ __version__ = "0.1.0"
 
 # Loaded at first use: `import keras_videoprism` alone needs no TensorFlow and takes no time.
 _CLASSES = {
+    "VideoClassifier": "keras_videoprism.models",
     "VideoPrism": "keras_videoprism.models",
     "VideoPrismLvT": "keras_videoprism.models",
     "Stage1Model": "keras_videoprism.training",

@@ -1,10 +1,21 @@
-"""Named models and how they are found."""
+"""Named models, where their weights are, and which library wrote them."""
 
-from collections.abc import Callable
+import difflib
+import json
 from pathlib import Path
 from typing import Any
 
 import keras
+from keras_hub.models import Backbone
+
+# Private, but the one function that knows the caches of all hubs as KerasHub's loader does.
+from keras_hub.src.utils.preset_utils import get_file
+
+from keras_videoprism import converters
+from keras_videoprism.converters import transformers
+from keras_videoprism.data.atomic import atomic_folder
+from keras_videoprism.data.tokenize import Tokenizer
+from keras_videoprism.models import VideoClassifier, VideoPrism, VideoPrismLvT
 
 SIZES: dict[str, dict[str, Any]] = {
     "b": {},
@@ -43,59 +54,167 @@ PRESETS = {
     **{f"videoprism_{size}": config for size, config in SIZES.items()},
     **{f"videoprism_lvt_{size}": {**SIZES[size], **text} for size, text in TEXT.items()},
 }
+# Names that KerasHub gives to the released models.
+KERAS_HUB_NAMES = {
+    "videoprism_public_v1_base": "videoprism_b",
+    "videoprism_public_v1_large": "videoprism_l",
+    "videoprism_lvt_public_v1_base": "videoprism_lvt_b",
+    "videoprism_lvt_public_v1_large": "videoprism_lvt_l",
+}
+# Where the released weights are, in the order in which they are tried.
+PLACES = {
+    ours: (
+        f"kaggle://keras/videoprism/keras/{theirs}/1",
+        f"hf://google/{theirs.replace('_public_v1', '').replace('_', '-')}-f{frames}r288",
+    )
+    for (theirs, ours), frames in zip(KERAS_HUB_NAMES.items(), (16, 8, 16, 8), strict=True)
+}
 SHIPPED = Path(__file__).parent / "weights"
-TOKENIZER = Path("assets/tokenizer/vocabulary.spm")
+TOKENIZERS = ("assets/tokenizer/vocabulary.spm", "spiece.model")
+CONFIG, KERAS_WEIGHTS, SHARDS = "config.json", "model.weights.h5", "model.weights.json"
 
 
 def load(
-    cls: type, from_preset: Callable, preset: str, load_weights: bool, **kwargs: Any
+    preset: str | Path, cls: type | None = None, load_weights: bool = True, **kwargs: Any
 ) -> keras.Model:
-    """Build a model of class `cls` from a preset.
+    """Build a model from a preset of any library; which one is recognised by its files.
 
     Args:
-        cls: `VideoPrism` or `VideoPrismLvT`.
-        from_preset: KerasHub's loader of that class, for a folder or an address.
-        preset: a name of `PRESETS`, a preset folder, or what KerasHub takes (`kaggle://...`).
+        preset: a name of `PRESETS` or KerasHub's name; an address `kaggle://owner/model/keras/
+            variant/version` or `hf://owner/model`; a folder, or an official npz file. It may hold a
+            preset of this package, KerasHub's `VideoPrismBackbone`, a Transformers checkpoint or
+            the official arrays.
+        cls: the class that is expected; None takes what comes.
         load_weights: False gives random weights.
-        **kwargs: arguments of the class, instead of the preset's.
+        **kwargs: arguments of the model that replace the preset's, such as `dtype="bfloat16"`.
+
+    Returns:
+        `VideoPrism`, `VideoPrismLvT` or `VideoClassifier`. A `VideoPrismLvT` has its tokenizer
+        where the preset has a SentencePiece model.
 
     Raises:
-        ValueError: no such preset, or it has no weights.
+        ValueError: no such preset, no hub can be reached, or its files do not fit.
     """
-    folder = SHIPPED / preset if preset in PRESETS else Path(preset)
-    if preset in PRESETS and not folder.is_dir():
-        if load_weights:
-            raise ValueError(
-                f"{preset} has no weights in this package. Pass load_weights=False for random "
-                "weights, or convert an official checkpoint by keras_videoprism.converters."
-            )
-        return cls(**{**PRESETS[preset], **kwargs})
-    if "://" not in preset and not folder.is_dir():
-        raise ValueError(
-            f"no preset {preset!r}: it is no folder, no address, and none of {sorted(PRESETS)}."
-        )
-    model = from_preset(str(folder), load_weights=load_weights, **kwargs)
-    if hasattr(model, "tokenizer") and (folder / TOKENIZER).is_file():
-        from keras_videoprism.data.tokenize import Tokenizer
-
-        model.tokenizer = Tokenizer(folder / TOKENIZER)
-    return model
+    name = KERAS_HUB_NAMES.get(str(preset), str(preset))
+    if name in PRESETS and not load_weights and not (SHIPPED / name).is_dir():
+        named = VideoPrismLvT if "_lvt_" in name else VideoPrism
+        return _checked(named(**{**PRESETS[name], **kwargs}), name, cls)
+    problems = []
+    for address in _addresses(name):
+        try:
+            model = _load(address, load_weights, kwargs)
+        except OSError as error:  # also what the hubs' clients raise without network
+            problems.append(f"  {address}: {error}")
+        else:
+            return _checked(model, address, cls)
+    reasons = "\n".join(problems)
+    raise ValueError(
+        f"the weights of {name!r} could not be found or downloaded:\n{reasons}\n"
+        "Connect to the network once (they are cached), pass a folder or file that holds them, or "
+        "pass load_weights=False for random weights."
+    )
 
 
 def from_preset(preset: str | Path, load_weights: bool = True, **kwargs: Any) -> keras.Model:
     """Load a preset of whichever class it is; see `load`."""
-    from keras_hub.models import Backbone
-
-    from keras_videoprism.models import VideoPrism, VideoPrismLvT
-
-    cls = VideoPrismLvT if "_lvt_" in str(preset) else VideoPrism
-    return load(cls, Backbone.from_preset, str(preset), load_weights, **kwargs)
+    return load(preset, None, load_weights, **kwargs)
 
 
 def save(model: keras.Model, folder: str | Path) -> None:
-    """Write a preset folder that `from_preset` reads, with the tokenizer if the model has one."""
-    model.save_to_preset(str(folder))
-    tokenizer = getattr(model, "tokenizer", None)
-    if tokenizer is not None:
-        (Path(folder) / TOKENIZER).parent.mkdir(parents=True, exist_ok=True)
-        tokenizer.save(Path(folder) / TOKENIZER)
+    """Write a preset folder that `from_preset` reads; it appears whole or not at all.
+
+    The tokenizer of a `VideoPrismLvT` goes with it.
+    """
+    with atomic_folder(folder) as temporary:
+        if not isinstance(model, VideoClassifier):
+            model.save_to_preset(str(temporary))
+            return
+        config = keras.saving.serialize_keras_object(model)
+        (temporary / CONFIG).write_text(json.dumps(config, indent=2), encoding="utf-8")
+        model.save_weights(temporary / KERAS_WEIGHTS)
+
+
+def _addresses(name: str) -> tuple[str, ...]:
+    """Where the files of a preset may be."""
+    if (SHIPPED / name).is_dir() and name in PRESETS:
+        return (str(SHIPPED / name),)
+    if name in PLACES:
+        return PLACES[name]
+    if name in PRESETS:
+        raise ValueError(
+            f"the weights of {name} were never published. Pass load_weights=False for random ones."
+        )
+    if "://" not in name and not Path(name).exists():
+        known = sorted([*PRESETS, *KERAS_HUB_NAMES])
+        close = difflib.get_close_matches(name, known, n=3)
+        hint = f"did you mean {' or '.join(close)}?" if close else f"known names: {known}."
+        raise ValueError(f"no preset {name!r}: it is no file, folder, address or name; {hint}")
+    return (name,)
+
+
+def _load(address: str, load_weights: bool, kwargs: dict) -> keras.Model:
+    if address.endswith(".npz"):
+        return converters.from_flax(address, load_weights=load_weights, **kwargs)
+    try:
+        config_file = Path(get_file(address, CONFIG))
+    except FileNotFoundError:
+        return converters.from_flax(_official(address), load_weights=load_weights, **kwargs)
+    config = json.loads(config_file.read_text(encoding="utf-8"))
+    written_by, _, class_name = str(config.get("registered_name")).partition(">")
+    if config.get("model_type") in transformers.MODEL_TYPES:
+        folder = transformers.fetch(lambda name: get_file(address, name), load_weights)
+        model = converters.from_transformers(folder, load_weights, **kwargs)
+    elif class_name == "VideoClassifier":
+        model = _load_classifier(address, config, load_weights)
+    elif written_by == "keras_videoprism":
+        model = Backbone.from_preset(address, load_weights=load_weights, **kwargs)
+    elif class_name == "VideoPrismBackbone":
+        backbone = Backbone.from_preset(address, load_weights=load_weights)
+        model = converters.from_keras_hub(backbone, load_weights, **kwargs)
+    else:
+        kind = config.get("registered_name") or config.get("model_type")
+        raise ValueError(f"{address} holds another model: {kind}.")
+    if isinstance(model, VideoPrismLvT):
+        model.tokenizer = _tokenizer(address)
+    return model
+
+
+def _load_classifier(address: str, config: dict, load_weights: bool) -> VideoClassifier:
+    model = keras.saving.deserialize_keras_object(config)
+    if not model.built:
+        model.build((None, None, None, None, 3))
+    if load_weights:
+        model.load_weights(get_file(address, KERAS_WEIGHTS))
+    return model
+
+
+def _official(address: str) -> Path:
+    """The npz file of a folder, or of a repository of the official release."""
+    folder = Path(address)
+    if address.startswith("hf://"):
+        import huggingface_hub
+
+        repository = address.removeprefix("hf://")
+        folder = Path(huggingface_hub.snapshot_download(repository, allow_patterns="*.npz"))
+    files = sorted(folder.glob("*.npz"))
+    if len(files) != 1:
+        raise ValueError(f"{address} has neither {CONFIG} nor one npz file; found {files}.")
+    return files[0]
+
+
+def _tokenizer(address: str) -> Tokenizer | None:
+    for name in TOKENIZERS:
+        try:
+            return Tokenizer(get_file(address, name))
+        except OSError:
+            continue
+    return None
+
+
+def _checked(model: keras.Model, address: str, cls: type | None) -> keras.Model:
+    if cls is not None and not isinstance(model, cls):
+        raise ValueError(
+            f"{address} holds a {type(model).__name__}, not a {cls.__name__}. Load it by "
+            f"{type(model).__name__}.from_preset."
+        )
+    return model

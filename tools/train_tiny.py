@@ -2,9 +2,9 @@
 
     python tools/train_tiny.py runs/ --seeds 0 1 2
 
-Each seed is a full run of `examples/demo.py` with more clips and steps, on one corpus. A run that is
-finished is not done again. `--ship` copies the first seed's models into the package, `--readme`
-writes the table into README.md.
+Each seed is a full run of `examples/demo.py` with more clips and steps, all on one corpus. A run
+that is finished is not done again. `--ship` copies the first seed's models into the package,
+`--readme` writes the table into README.md.
 """
 
 import argparse

@@ -1,5 +1,13 @@
 """Weights of other implementations."""
 
 from keras_videoprism.converters.flax import from_flax
+from keras_videoprism.converters.keras_hub import from_keras_hub, to_keras_hub
+from keras_videoprism.converters.transformers import from_transformers, to_transformers
 
-__all__ = ["from_flax"]
+__all__ = [
+    "from_flax",
+    "from_keras_hub",
+    "from_transformers",
+    "to_keras_hub",
+    "to_transformers",
+]

@@ -1,26 +1,36 @@
 """Weights of the official Flax models (npz files with flat keys, layers stacked)."""
 
 import math
-from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
-import keras
 import numpy as np
 
-from keras_videoprism.converters.assign import Rule, assign
+from keras_videoprism.converters.assign import (
+    Arrays,
+    Change,
+    Leaves,
+    Rule,
+    Table,
+    assign,
+    layer_rules,
+    same,
+    variables_by_path,
+)
 from keras_videoprism.models.video_classifier import VideoClassifier
 from keras_videoprism.models.video_prism import VideoPrism
 from keras_videoprism.models.video_prism_lvt import VideoPrismLvT
 
 # Rows: our layer / variable below a block, the key below `x_layers`, and the array's change.
-_LAYER_NORM = {"gamma": ("scale", lambda a: a + 1.0), "beta": ("bias", lambda a: a)}
-_LINEAR = {"kernel": ("linear/kernel", lambda a: a), "bias": ("linear/bias", lambda a: a)}
+_LAYER_NORM: Leaves = {"gamma": ("scale", lambda a: a + 1.0), "beta": ("bias", same)}
+_LINEAR: Leaves = {"kernel": ("linear/kernel", same), "bias": ("linear/bias", same)}
 # Kernels [D, N, H], ours [D, N*H]; that of the output stands the other way round, ours [N*H, D].
-_HEADS = {"kernel": ("w", lambda a: a.reshape(len(a), -1)), "bias": ("b", lambda a: a.ravel())}
-_OUTPUT = {"kernel": ("w", lambda a: a.reshape(len(a), -1).T), "bias": ("b", lambda a: a)}
-_TABLE = {"table": ("emb_var", lambda a: a)}
-
-Table = dict[str, tuple[str, dict[str, tuple[str, Callable]]]]
+_HEADS: Leaves = {
+    "kernel": ("w", lambda a: a.reshape(len(a), -1)),
+    "bias": ("b", lambda a: a.ravel()),
+}
+_OUTPUT: Leaves = {"kernel": ("w", lambda a: a.reshape(len(a), -1).T), "bias": ("b", same)}
+_TABLE: Leaves = {"table": ("emb_var", same)}
 
 _ATTENTION: Table = {
     "query": ("query", _HEADS),
@@ -52,44 +62,50 @@ _POOLER: Table = {
     },
     "attention": (
         "pooling_attention/per_dim_scale",
-        {"per_dim_scale": ("per_dim_scale", lambda a: a)},
+        {"per_dim_scale": ("per_dim_scale", same)},
     ),
     "norm": ("pooling_attention_layer_norm", _LAYER_NORM),
 }
 
 
 def from_flax(
-    source: str | Path | dict[str, np.ndarray], attention_logit_cap: float | None = 50.0
+    source: str | Path | Arrays,
+    attention_logit_cap: float | None = 50.0,
+    load_weights: bool = True,
+    **kwargs: Any,
 ) -> VideoPrism | VideoPrismLvT | VideoClassifier:
     """Build the model that an official checkpoint describes and load it.
 
     Args:
         source: path of an npz file, or a dict of its arrays (keys `params/...`).
         attention_logit_cap: the one number that the arrays do not tell; 50 in all released models.
+        load_weights: False gives the same model with random weights.
+        **kwargs: arguments of `VideoPrism` or `VideoPrismLvT`, such as `dtype` (default float32).
 
     Returns:
-        `VideoPrism`, `VideoPrismLvT` or `VideoClassifier`, float32.
+        `VideoPrism`, `VideoPrismLvT` or `VideoClassifier`.
 
     Raises:
         ValueError: lists every key that is missing, unknown or of the wrong shape.
     """
     arrays = _read(source)
+    build = _encoder
+    if any(key.startswith("projection/") for key in arrays):
+        build = _classifier
+    elif any(key.startswith("vision_encoder/") for key in arrays):
+        build = _video_text
     try:
-        if any(key.startswith("projection/") for key in arrays):
-            return _classifier(arrays, attention_logit_cap)
-        if any(key.startswith("vision_encoder/") for key in arrays):
-            return _video_text(arrays, attention_logit_cap)
-        return _encoder(arrays, attention_logit_cap)
+        model, rules = build(
+            arrays, {"logit_cap": attention_logit_cap, "dtype": "float32", **kwargs}
+        )
     except KeyError as error:
         raise ValueError(f"the checkpoint lacks the array {error}, which tells a size.") from error
+    if load_weights:
+        assign(variables_by_path(model), arrays, rules)
+    return model
 
 
-def variables_by_path(model: keras.Model) -> dict[str, keras.Variable]:
-    """Path below the model -> variable, without the metric and seed variables."""
-    return {variable.path: variable for variable in model.weights}
-
-
-def _read(source: str | Path | dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+def _read(source: str | Path | Arrays) -> Arrays:
     if not isinstance(source, dict):
         with np.load(source, allow_pickle=False) as file:
             source = dict(file)
@@ -102,7 +118,7 @@ def _read(source: str | Path | dict[str, np.ndarray]) -> dict[str, np.ndarray]:
     return arrays
 
 
-def _encoder_config(arrays: dict[str, np.ndarray], prefix: str) -> dict:
+def _encoder_config(arrays: Arrays, prefix: str) -> dict:
     spatial = f"{prefix}spatial_encoder/transformers_stack/x_layers/"
     pixels, hidden_dim = arrays[f"{prefix}patch_projection/linear/kernel"].shape
     side = math.isqrt(arrays[f"{prefix}spatial_pos_emb/emb_var"].shape[0])
@@ -120,54 +136,48 @@ def _encoder_config(arrays: dict[str, np.ndarray], prefix: str) -> dict:
     }
 
 
-def _encoder(arrays: dict[str, np.ndarray], cap: float | None) -> VideoPrism:
-    model = VideoPrism(**_encoder_config(arrays, ""), logit_cap=cap, dtype="float32")
-    assign(variables_by_path(model), arrays, _encoder_rules(model, ""))
-    return model
+def _encoder(arrays: Arrays, kwargs: dict) -> tuple[VideoPrism, dict[str, Rule]]:
+    model = VideoPrism(**{**_encoder_config(arrays, ""), **kwargs})
+    return model, _encoder_rules(model, "")
 
 
-def _video_text(arrays: dict[str, np.ndarray], cap: float | None) -> VideoPrismLvT:
+def _video_text(arrays: Arrays, kwargs: dict) -> tuple[VideoPrismLvT, dict[str, Rule]]:
     auxiliary = arrays.get("auxiliary_encoder/transformers_stack/x_layers/layer_norm/scale")
     text = "text_encoder/unimodal_transformer/x_layers/"
-    model = VideoPrismLvT(
+    config = {
         **_encoder_config(arrays, "vision_encoder/"),
-        num_auxiliary_layers=0 if auxiliary is None else auxiliary.shape[0],
-        vocabulary_size=arrays["text_encoder/token_emb/emb_var"].shape[0],
-        num_text_layers=arrays[f"{text}self_attention/query/w"].shape[0],
-        text_norm_policy="pre" if f"{text}layer_norm/scale" in arrays else "primer_hybrid",
-        logit_cap=cap,
-        dtype="float32",
-    )
+        "num_auxiliary_layers": 0 if auxiliary is None else auxiliary.shape[0],
+        "vocabulary_size": arrays["text_encoder/token_emb/emb_var"].shape[0],
+        "num_text_layers": arrays[f"{text}self_attention/query/w"].shape[0],
+        "text_norm_policy": "pre" if f"{text}layer_norm/scale" in arrays else "primer_hybrid",
+    }
+    model = VideoPrismLvT(**{**config, **kwargs})
     rules = _encoder_rules(model.video_encoder, "vision_encoder/")
     if model.num_auxiliary_layers:
         key = "auxiliary_encoder/transformers_stack/x_layers/"
         rules |= _stack("auxiliary_encoder/", key, model.num_auxiliary_layers)
-    rules |= _rules(_POOLER, "pooler/", "contrastive_vision_pooler/")
-    rules["pooler/query"] = ("contrastive_vision_pooler/pooling_attention_query", _same)
+    rules |= layer_rules(_POOLER, "pooler/", "contrastive_vision_pooler/")
+    rules["pooler/query"] = ("contrastive_vision_pooler/pooling_attention_query", same)
     rules |= _stack(
         "text_encoder/transformer/", text, model.num_text_layers, model.text_norm_policy
     )
-    rules |= _rules({"norm": ("unimodal_ln", _LAYER_NORM)}, "text_encoder/", "text_encoder/")
-    rules["text_encoder/class_token"] = ("text_encoder/cls_emb", _same)
-    rules["text_encoder/token_embedding/embeddings"] = ("text_encoder/token_emb/emb_var", _same)
-    assign(variables_by_path(model), arrays, rules)
-    return model
+    rules |= layer_rules({"norm": ("unimodal_ln", _LAYER_NORM)}, "text_encoder/", "text_encoder/")
+    rules["text_encoder/class_token"] = ("text_encoder/cls_emb", same)
+    rules["text_encoder/token_embedding/embeddings"] = ("text_encoder/token_emb/emb_var", same)
+    return model, rules
 
 
-def _classifier(arrays: dict[str, np.ndarray], cap: float | None) -> VideoClassifier:
-    encoder = VideoPrism(
-        **_encoder_config(arrays, "encoder/"), logit_cap=cap, dtype="float32", name="encoder"
-    )
+def _classifier(arrays: Arrays, kwargs: dict) -> tuple[VideoClassifier, dict[str, Rule]]:
+    encoder = VideoPrism(**{**_encoder_config(arrays, "encoder/"), "name": "encoder", **kwargs})
     model = VideoClassifier(
         encoder, num_classes=arrays["projection/linear/bias"].shape[0], name="classifier"
     )
     model.build((None, None, None, None, 3))
     rules = _encoder_rules(encoder, "encoder/")
-    rules |= _rules(_POOLER, "classifier/pooler/", "atten_pooler/")
-    rules["classifier/pooler/query"] = ("atten_pooler/pooling_attention_query", _same)
-    rules |= _rules({"classifier": ("projection", _LINEAR)}, "classifier/", "")
-    assign(variables_by_path(model), arrays, rules)
-    return model
+    rules |= layer_rules(_POOLER, "classifier/pooler/", "atten_pooler/")
+    rules["classifier/pooler/query"] = ("atten_pooler/pooling_attention_query", same)
+    rules |= layer_rules({"classifier": ("projection", _LINEAR)}, "classifier/", "")
+    return model, rules
 
 
 def _encoder_rules(model: VideoPrism, key: str) -> dict[str, Rule]:
@@ -179,7 +189,7 @@ def _encoder_rules(model: VideoPrism, key: str) -> dict[str, Rule]:
         "temporal_position": ("temporal_pos_emb", _TABLE),
         "temporal_norm": ("temporal_ln", _LAYER_NORM),
     }
-    rules = _rules(table, path, key)
+    rules = layer_rules(table, path, key)
     for name, num_layers in (
         ("spatial_encoder", model.num_spatial_layers),
         ("temporal_encoder", model.num_temporal_layers),
@@ -193,22 +203,10 @@ def _stack(path: str, key: str, num_layers: int, norm_policy: str = "pre") -> di
     rules: dict[str, Rule] = {}
     for index in range(num_layers):
         table = {**_BLOCK, **_NORMS[norm_policy]}
-        for name, (array, transform) in _rules(table, f"{path}block_{index}/", key).items():
+        for name, (array, transform) in layer_rules(table, f"{path}block_{index}/", key).items():
             rules[name] = (array, _of_layer(index, transform))
     return rules
 
 
-def _of_layer(index: int, transform: Callable) -> Callable[[np.ndarray], np.ndarray]:
-    return lambda stacked: transform(stacked[index])
-
-
-def _rules(table: Table, path: str, key: str) -> dict[str, Rule]:
-    return {
-        f"{path}{layer}/{variable}": (f"{key}{source}/{array}", transform)
-        for layer, (source, variables) in table.items()
-        for variable, (array, transform) in variables.items()
-    }
-
-
-def _same(array: np.ndarray) -> np.ndarray:
-    return array
+def _of_layer(index: int, change: Change) -> Change:
+    return lambda stacked: change(stacked[index])

@@ -102,10 +102,10 @@ class VideoPrism(Backbone):
 
     @classmethod
     def from_preset(cls, preset: str, load_weights: bool = True, **kwargs: Any) -> "VideoPrism":
-        """Load by name, `kaggle://`, `hf://` or folder; see `keras_videoprism.presets`."""
+        """Load by name, `kaggle://`, `hf://`, folder or npz file; see `presets.load`."""
         from keras_videoprism import presets
 
-        return presets.load(cls, super().from_preset, preset, load_weights, **kwargs)
+        return presets.load(preset, cls, load_weights, **kwargs)
 
 
 def refuse_unknown(kwargs: dict) -> None:

@@ -1,5 +1,6 @@
 """Video tower and text tower with a shared embedding space."""
 
+from pathlib import Path
 from typing import Any
 
 import keras
@@ -109,7 +110,7 @@ class VideoPrismLvT(Backbone):
         self.vocabulary_size = vocabulary_size
         self.num_text_layers = num_text_layers
         self.text_norm_policy = text_norm_policy
-        self.tokenizer = None
+        self.tokenizer: Any = None
         self.input_spec = None  # one tower may be called alone
 
     def call(
@@ -172,6 +173,14 @@ class VideoPrismLvT(Backbone):
             return self(self.tokenizer(texts))["text_embeddings"]
         return self({"token_ids": token_ids, "padding_mask": padding_mask})["text_embeddings"]
 
+    def save_to_preset(self, preset_dir: str, **kwargs: Any) -> None:
+        """KerasHub's, and the tokenizer."""
+        super().save_to_preset(preset_dir, **kwargs)
+        if self.tokenizer is not None:
+            assets = Path(preset_dir) / "assets" / "tokenizer"
+            assets.mkdir(parents=True, exist_ok=True)
+            self.tokenizer.save(assets / "vocabulary.spm")
+
     def get_config(self) -> dict[str, Any]:
         encoder = self.video_encoder.get_config()
         for key in ("name", "trainable", "dtype"):
@@ -187,10 +196,10 @@ class VideoPrismLvT(Backbone):
 
     @classmethod
     def from_preset(cls, preset: str, load_weights: bool = True, **kwargs: Any) -> "VideoPrismLvT":
-        """Load by name, `kaggle://`, `hf://` or folder; see `keras_videoprism.presets`."""
+        """Load by name, `kaggle://`, `hf://`, folder or npz file; see `presets.load`."""
         from keras_videoprism import presets
 
-        return presets.load(cls, super().from_preset, preset, load_weights, **kwargs)
+        return presets.load(preset, cls, load_weights, **kwargs)
 
 
 # The auxiliary encoder attends over all T*N tokens: 12 heads x 4096 x 4096 float32 scores are
