@@ -1,6 +1,7 @@
 """Record folders -> a stage-1 model -> a stage-2 encoder."""
 
 import json
+import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -74,8 +75,8 @@ def train_stage1(
         model: the towers; with a tokenizer.
         batches: endless, with videos, token_ids, padding_mask and clip_id.
         optimizer: e.g. `recipes.stage1_optimizer()`.
-        steps: number of steps.
-        steps_per_epoch: how often the curves get a point.
+        steps: number of steps, rounded up to whole epochs.
+        steps_per_epoch: how often the curves get a point, at most.
         output: folder for the preset and `curves.json`.
         seed: seed of the masks.
         **stage1_args: see `Stage1Model`.
@@ -117,9 +118,9 @@ def _fit(
     trained: keras.Model,
     output: str | Path | None,
 ) -> Curves:
-    steps_per_epoch = min(steps_per_epoch, steps)
+    epochs = math.ceil(steps / steps_per_epoch)
+    steps_per_epoch = math.ceil(steps / epochs)
     stage.compile(optimizer)
-    epochs = max(steps // steps_per_epoch, 1)
     history = stage.fit(batches, steps_per_epoch=steps_per_epoch, epochs=epochs, shuffle=False)
     curves = {name: [float(v) for v in values] for name, values in history.history.items()}
     curves["step"] = [steps_per_epoch * (epoch + 1.0) for epoch in history.epoch]

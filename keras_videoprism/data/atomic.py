@@ -25,13 +25,18 @@ def atomic_path(path: str | os.PathLike[str]) -> Iterator[Path]:
 
 @contextmanager
 def atomic_folder(path: str | os.PathLike[str]) -> Iterator[Path]:
-    """As `atomic_path`, for a folder, which exists in the block; it replaces an older `path`."""
+    """A temporary folder beside `path`; its files move to `path` when the block succeeds.
+
+    Files of an older `path` that have other names stay.
+    """
     path = Path(path)
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
         temporary.mkdir(parents=True)
         yield temporary
-        shutil.rmtree(path, ignore_errors=True)
-        os.replace(temporary, path)
+        for file in [file for file in temporary.rglob("*") if file.is_file()]:
+            target = path / file.relative_to(temporary)
+            target.parent.mkdir(parents=True, exist_ok=True)
+            os.replace(file, target)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)

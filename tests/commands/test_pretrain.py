@@ -1,6 +1,9 @@
+import keras
+import numpy as np
 import pytest
+import tensorflow as tf
 
-from keras_videoprism.commands.pretrain import pretrain
+from keras_videoprism.commands.pretrain import _fit, pretrain
 
 
 def test_bad_arguments_are_told_before_any_work(tmp_path):
@@ -12,3 +15,14 @@ def test_bad_arguments_are_told_before_any_work(tmp_path):
     (tmp_path / "out").mkdir()
     with pytest.raises(ValueError, match="exists"):
         pretrain(1, ["a"], **settings)
+
+
+@pytest.mark.parametrize(("steps", "expected"), [(3, [3]), (7, [4, 8]), (8, [4, 8])])
+def test_no_step_is_left_out(steps, expected):
+    """Steps that fill no whole number of epochs are rounded up, not down."""
+    stage = keras.Sequential([keras.layers.Dense(1)])
+    stage.compute_loss = lambda x, y, y_pred, sample_weight=None, training=True: y_pred.mean()
+    batches = tf.data.Dataset.from_tensors(np.ones((2, 3), "float32")).repeat()
+    curves = _fit(stage, batches, keras.optimizers.SGD(0.1), steps, 4, stage, None)
+    assert curves["step"] == expected
+    assert int(stage.optimizer.iterations.numpy()) == expected[-1]
