@@ -3,12 +3,11 @@
 import argparse
 import inspect
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
-Commands = Any  # what add_subparsers returns; argparse has no public name for it
-DONE, SOME_FAILED, WRONG_CALL = 0, 1, 2
+from keras_videoprism.commands import cli
+from keras_videoprism.commands.cli import DONE, WRONG_CALL, Commands, add_command, list_failed
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -29,24 +28,14 @@ def parser() -> argparse.ArgumentParser:
         epilog="Exit status: 0 all done, 1 some inputs failed (listed last), 2 wrong call.",
     )
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    for add in (_add_demo_corpus, _add_write_records, _add_pretrain, _add_probe, _add_embed):
+    for add in (_add_demo_corpus, _add_write_records, _add_pretrain, _add_probe):
         add(commands)
+    cli.add_commands(commands)
     return parser
 
 
-def _command(commands: Commands, name: str, run: Callable, text: str) -> argparse.ArgumentParser:
-    command = commands.add_parser(
-        name,
-        help=text,
-        description=text,
-        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
-    )
-    command.set_defaults(run=run)
-    return command
-
-
 def _add_demo_corpus(commands: Commands) -> None:
-    command = _command(
+    command = add_command(
         commands,
         "demo-corpus",
         _demo_corpus,
@@ -76,7 +65,7 @@ def _demo_corpus(options: argparse.Namespace) -> int:
 
 
 def _add_write_records(commands: Commands) -> None:
-    command = _command(
+    command = add_command(
         commands,
         "write-records",
         _write_records,
@@ -113,11 +102,11 @@ def _write_records(options: argparse.Namespace) -> int:
             progress=progress,
         )
     print(f"{report.written} clips written to {options.output}.")
-    return _list_failed(report.skipped)
+    return list_failed(report.skipped)
 
 
 def _add_pretrain(commands: Commands) -> None:
-    command = _command(
+    command = add_command(
         commands,
         "pretrain",
         _pretrain,
@@ -167,7 +156,7 @@ def _pretrain(options: argparse.Namespace) -> int:
 
 
 def _add_probe(commands: Commands) -> None:
-    command = _command(
+    command = add_command(
         commands,
         "probe",
         _probe,
@@ -198,44 +187,6 @@ def _probe(options: argparse.Namespace) -> int:
     )
     print(f"{'mean average precision' if options.multi_label else 'accuracy'}: {score:.4f}")
     return DONE
-
-
-def _add_embed(commands: Commands) -> None:
-    command = _command(
-        commands,
-        "embed",
-        _embed,
-        "One embedding per video or image file, as arrays `embeddings` [n, D] and `files` [n].",
-    )
-    command.add_argument("files", nargs="+", metavar="FILE", type=Path)
-    command.add_argument("--preset", required=True, help="name or folder of a model")
-    command.add_argument("--output", required=True, metavar="E.npz", type=Path)
-    command.add_argument("--num-frames", type=int, help="default: the model's native number")
-    command.add_argument("--image-size", type=int, help="pixels; default: native size")
-
-
-def _embed(options: argparse.Namespace) -> int:
-    from keras_videoprism import presets
-    from keras_videoprism.commands.embed import embed
-    from keras_videoprism.commands.progress import progress_bar
-
-    model = presets.from_preset(options.preset)
-    size = (options.image_size, options.image_size) if options.image_size else None
-    with progress_bar("embed") as progress:
-        result = embed(model, options.files, options.num_frames, size, progress)
-    result.save(options.output)
-    print(f"{len(result.files)} embeddings written to {options.output}.")
-    return _list_failed(result.failed)
-
-
-def _list_failed(failed: list[tuple[str, str]]) -> int:
-    """Print what failed; the exit status of a command over many inputs."""
-    if not failed:
-        return DONE
-    print(f"{len(failed)} failed:", file=sys.stderr)
-    for file, reason in failed:
-        print(f"  {file}: {reason}", file=sys.stderr)
-    return SOME_FAILED
 
 
 if __name__ == "__main__":

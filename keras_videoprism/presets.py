@@ -181,8 +181,6 @@ def _load(address: str, load_weights: bool, kwargs: dict) -> keras.Model:
 
 def _load_classifier(address: str, config: dict, load_weights: bool) -> VideoClassifier:
     model = keras.saving.deserialize_keras_object(config)
-    if not model.built:
-        model.build((None, None, None, None, 3))
     if load_weights:
         model.load_weights(get_file(address, KERAS_WEIGHTS))
     return model

@@ -101,3 +101,26 @@ def video_prism_lvt(golden):
 def random_videos() -> Callable[..., np.ndarray]:
     """Function: shape [B, T, H, W] -> float32 noise [B, T, H, W, 3], always the same."""
     return lambda *shape: np.random.default_rng(0).random((*shape, 3), np.float32)
+
+
+@pytest.fixture(scope="session")
+def text_tower() -> Any:
+    """A small two-tower model of random weights with a tokenizer. Not to be trained."""
+    from keras_videoprism.data import Tokenizer
+    from keras_videoprism.models import VideoPrismLvT
+
+    tokenizer = Tokenizer(Path(__file__).parent / "golden" / "test_spm.model", max_length=16)
+    model = VideoPrismLvT(
+        patch_size=8,
+        position_shape=(4, 3, 3),
+        hidden_dim=16,
+        num_spatial_layers=1,
+        num_temporal_layers=1,
+        num_heads=2,
+        mlp_dim=64,
+        num_auxiliary_layers=1,
+        vocabulary_size=tokenizer.vocabulary_size,
+        num_text_layers=1,
+    )
+    model.tokenizer = tokenizer
+    return model

@@ -94,9 +94,11 @@ def test_the_tokenizer_travels_with_the_model(tmp_path, video_prism_lvt):
 def offline(monkeypatch, tmp_path):
     """Empty caches of both hubs, and neither can be reached."""
     from huggingface_hub import constants
+    from kagglesdk import kaggle_env
 
     monkeypatch.setenv("KAGGLEHUB_CACHE", str(tmp_path / "kaggle"))
-    monkeypatch.setenv("KAGGLE_API_ENDPOINT", "http://127.0.0.1:9")  # the discard port
+    nowhere = dict.fromkeys(kaggle_env.KaggleEnv, "http://127.0.0.1:9")  # the discard port
+    monkeypatch.setattr(kaggle_env, "_env_to_endpoint", nowhere)
     monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "huggingface"))
     monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
     return tmp_path
@@ -175,7 +177,6 @@ def test_classifier(tmp_path, video_prism, run):
     with pytest.raises(ValueError, match="pass num_classes"):
         VideoClassifier.from_preset(tmp_path / "encoder")
     model = VideoClassifier.from_preset(tmp_path / "encoder", num_classes=3)
-    model.build((None, None, None, None, 3))
     presets.save(model, tmp_path / "classifier")
     loaded = VideoClassifier.from_preset(tmp_path / "classifier")
     same_outputs(run, loaded, model)

@@ -1,29 +1,41 @@
-"""Video files -> embeddings."""
+"""Video files -> embeddings, one per file or one per window of a long file."""
 
-from collections.abc import Callable, Sequence
+import math
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 import keras
 import numpy as np
 
+from keras_videoprism.data import sample
 from keras_videoprism.data.atomic import atomic_path
 from keras_videoprism.data.augment import resize
-from keras_videoprism.data.video import VideoError, read_video
-from keras_videoprism.models import VideoPrismLvT
+from keras_videoprism.data.video import VideoError, frame_times, read_video
+from keras_videoprism.models import VideoPrism, VideoPrismLvT
+
+# The official demo's choices come first.
+SAMPLINGS = {"uniform": sample.uniform, "endpoints": sample.endpoints}
+RESIZES = ("lanczos3", "bicubic", "bilinear", "area")
 
 
 class Embeddings(NamedTuple):
-    """embeddings: float32 [n, D]; files: the n files; failed: (file, reason) of the others."""
+    """What was embedded.
+
+    embeddings: float32 [n, D]; files: their n files; times: float64 [n, 2], start and end in
+    seconds; failed: (file, reason) of the files that gave none.
+    """
 
     embeddings: np.ndarray
     files: list[str]
+    times: np.ndarray
     failed: list[tuple[str, str]]
 
     def save(self, path: str | Path) -> None:
-        """Write `embeddings` and `files` as npz; a file appears whole or not at all."""
+        """Write `embeddings`, `files` and `times` as npz; a file appears whole or not at all."""
+        files = np.array(self.files, dtype=str)
         with atomic_path(path) as temporary, open(temporary, "wb") as file:
-            np.savez(file, embeddings=self.embeddings, files=np.array(self.files, dtype=str))
+            np.savez(file, embeddings=self.embeddings, files=files, times=self.times)
 
 
 def embed(
@@ -32,8 +44,16 @@ def embed(
     num_frames: int | None = None,
     image_size: tuple[int, int] | None = None,
     progress: Callable[[int, int], None] | None = None,
+    *,
+    window: float | None = None,
+    stride: float | None = None,
+    sampling: str = "uniform",
+    resize_method: str = "lanczos3",
+    crop: bool = True,
 ) -> Embeddings:
-    """One embedding per file, of frames spread uniformly over it.
+    """Embed each file as one clip, or in windows.
+
+    Memory does not grow with the length of a file: one clip is held at a time.
 
     Args:
         model: `VideoPrismLvT` gives its L2-normalised video embedding; `VideoPrism` the mean of
@@ -41,36 +61,102 @@ def embed(
         files: videos or images.
         num_frames, image_size: size of the clips; default the native size of the model.
         progress: called with (files done, files in all).
+        window: length of a window in seconds; None takes each file as one.
+        stride: seconds between the starts of windows; default the window. The last window is
+            moved back to end with the file.
+        sampling, resize_method, crop: see `read_clip`.
     """
     encoder = model.video_encoder if isinstance(model, VideoPrismLvT) else model
     frames, rows, columns = encoder.position_shape
     num_frames = num_frames or frames
     image_size = image_size or (rows * encoder.patch_size, columns * encoder.patch_size)
-    embeddings, done, failed = [], [], []
+    embeddings, done, times, failed = [], [], [], []
     for index, file in enumerate(files):
+        found = []
         try:
-            clip = read_clip(file, num_frames, image_size)
-            embeddings.append(_embed_clips(model, clip[None])[0])
-            done.append(str(file))
+            for start, end in windows(file, window, stride):
+                part = {} if window is None else {"start": start, "end": end}
+                clip = read_clip(
+                    file, num_frames, image_size, sampling, resize_method, crop, **part
+                )
+                found.append((embed_clips(model, clip[None])[0], start, end))
         except VideoError as error:
             failed.append((str(file), str(error).removeprefix(f"{file}: ")))
+        else:
+            embeddings += [embedding for embedding, _, _ in found]
+            times += [(start, end) for _, start, end in found]
+            done += [str(file)] * len(found)
         if progress is not None:
             progress(index + 1, len(files))
-    width = encoder.hidden_dim
-    return Embeddings(np.array(embeddings, "float32").reshape(-1, width), done, failed)
+    return Embeddings(
+        np.array(embeddings, "float32").reshape(-1, encoder.hidden_dim),
+        done,
+        np.array(times, "float64").reshape(-1, 2),
+        failed,
+    )
 
 
-def read_clip(file: str | Path, num_frames: int, image_size: tuple[int, int]) -> np.ndarray:
-    """Frames spread uniformly over a file: float32 [T, H, W, 3] in [0, 1].
+def windows(
+    file: str | Path, window: float | None, stride: float | None = None
+) -> Iterator[tuple[float, float]]:
+    """(start, end) in seconds of the windows that cover a file.
 
-    The frames are cropped centrally to the aspect of `image_size` and resized.
+    Raises:
+        ValueError: window or stride not positive, or gaps between windows.
+        VideoError: the file cannot be read.
     """
-    frames = read_video(file, num_frames=num_frames, short_side=max(image_size)).frames
-    chosen = np.arange(num_frames) * len(frames) // num_frames
-    return np.asarray(resize(frames[chosen], image_size))
+    if window is not None and not 0 < (stride or window) <= window:
+        raise ValueError(f"needs 0 < stride <= window, received stride={stride}, window={window}")
+    times = frame_times(file)
+    # The last frame lasts as long as the one before.
+    end = float(times[-1] + (times[-1] - times[-2] if len(times) > 1 else 0.0))
+    if window is None or end <= window:
+        yield 0.0, end
+        return
+    for index in range(math.ceil((end - window) / (stride or window) - 1e-6) + 1):
+        start = min(index * (stride or window), end - window)
+        yield start, start + window
 
 
-def _embed_clips(model: keras.Model, clips: np.ndarray) -> np.ndarray:
-    if isinstance(model, VideoPrismLvT):
-        return keras.ops.convert_to_numpy(model.encode_video(clips))
-    return keras.ops.convert_to_numpy(keras.ops.mean(model(clips), axis=1))
+def read_clip(
+    file: str | Path,
+    num_frames: int,
+    image_size: tuple[int, int],
+    sampling: str = "uniform",
+    resize_method: str = "lanczos3",
+    crop: bool = True,
+    start: float | None = None,
+    end: float | None = None,
+) -> np.ndarray:
+    """Frames of a file as a model takes them: float32 [T, H, W, 3] in [0, 1].
+
+    By default the frames of the official demo: spread uniformly without the end point, resized by
+    a Lanczos filter. A shorter file repeats frames.
+
+    Args:
+        file: video or image.
+        num_frames: T.
+        image_size: (H, W).
+        sampling: "uniform", or "endpoints" from the first to the last frame.
+        resize_method: "lanczos3", "bicubic" (Transformers), "bilinear" (KerasHub) or "area".
+        crop: crop centrally to the aspect of `image_size`; False squeezes the frame.
+        start, end: part of the file in seconds.
+    """
+    if sampling not in SAMPLINGS or resize_method not in RESIZES:
+        raise ValueError(
+            f"sampling must be one of {sorted(SAMPLINGS)} and resize_method one of {RESIZES}, "
+            f"received {sampling!r} and {resize_method!r}"
+        )
+    choose = SAMPLINGS[sampling]
+    frames = read_video(file, start, end, num_frames=num_frames, sampling=choose).frames
+    chosen = frames[choose(len(frames), num_frames)]
+    # One by one: 16 frames of 1080p are 400 MB as float32.
+    clip = [resize(frame[None], image_size, resize_method, crop) for frame in chosen]
+    return np.concatenate(clip)
+
+
+def embed_clips(model: keras.Model, clips: np.ndarray) -> np.ndarray:
+    """Clips [B, T, H, W, 3] -> embeddings [B, D], compiled."""
+    if isinstance(model, VideoPrism):
+        return np.asarray(model.predict_on_batch(clips)).mean(axis=1)
+    return np.asarray(model.predict_on_batch({"videos": clips})["video_embeddings"])

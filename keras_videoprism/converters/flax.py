@@ -172,7 +172,6 @@ def _classifier(arrays: Arrays, kwargs: dict) -> tuple[VideoClassifier, dict[str
     model = VideoClassifier(
         encoder, num_classes=arrays["projection/linear/bias"].shape[0], name="classifier"
     )
-    model.build((None, None, None, None, 3))
     rules = _encoder_rules(encoder, "encoder/")
     rules |= layer_rules(_POOLER, "classifier/pooler/", "atten_pooler/")
     rules["classifier/pooler/query"] = ("atten_pooler/pooling_attention_query", same)

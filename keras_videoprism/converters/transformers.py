@@ -258,13 +258,11 @@ def _build(config: dict, kwargs: dict) -> Model:
         return VideoPrismLvT(**{**encoder, **two_towers, **kwargs})
     if "VideoPrismForVideoClassification" not in config.get("architectures", ()):
         return VideoPrism(**{**encoder, **kwargs})
-    model = VideoClassifier(
+    return VideoClassifier(
         VideoPrism(**{**encoder, "name": "encoder", **kwargs}),
         num_classes=len(config.get("id2label", (0, 1))),
         pooler_dim=encoder["mlp_dim"],
     )
-    model.build((None, None, None, None, 3))
-    return model
 
 
 def _encoder_config(vision: dict) -> dict[str, Any]:

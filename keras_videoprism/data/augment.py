@@ -15,21 +15,25 @@ AREA_RANGE = (0.5, 1.0)
 ASPECT_RANGE = (3 / 4, 4 / 3)
 
 
-def resize(frames: Tensor, image_size: tuple[int, int]) -> Tensor:
-    """Largest central crop of the wanted shape, resized (bilinear, anti-aliased).
+def resize(
+    frames: Tensor, image_size: tuple[int, int], method: str = "bilinear", crop: bool = True
+) -> Tensor:
+    """Largest central crop of the wanted shape, resized with anti-aliasing.
 
     Args:
         frames: uint8 [T, H, W, 3].
         image_size: (height, width) in pixels.
+        method: filter of `tf.image.resize`.
+        crop: False squeezes the whole frame into `image_size`.
 
     Returns:
         float32 [T, height, width, 3] in [0, 1].
     """
     stored = tf.shape(frames)[1:3]
     stored_size, wanted = tf.cast(stored, tf.float64), tf.constant(image_size, tf.float64)
-    crop = tf.cast(tf.round(wanted * tf.reduce_min(stored_size / wanted)), tf.int32)
-    crop = tf.clip_by_value(crop, 1, stored)
-    return _crop_and_resize(frames, (stored - crop) // 2, crop, image_size)
+    size = tf.cast(tf.round(wanted * tf.reduce_min(stored_size / wanted)), tf.int32)
+    size = tf.clip_by_value(size, 1, stored) if crop else stored
+    return _crop_and_resize(frames, (stored - size) // 2, size, image_size, method)
 
 
 def random_resized_crop(frames: Tensor, image_size: tuple[int, int], seed: Tensor) -> Tensor:
@@ -65,10 +69,14 @@ def random_flip(frames: Tensor, seed: Tensor) -> Tensor:
 
 
 def _crop_and_resize(
-    frames: Tensor, begin: Tensor, size: Tensor, image_size: tuple[int, int]
+    frames: Tensor,
+    begin: Tensor,
+    size: Tensor,
+    image_size: tuple[int, int],
+    method: str = "bilinear",
 ) -> Tensor:
     crop = frames[:, begin[0] : begin[0] + size[0], begin[1] : begin[1] + size[1]]
     crop = tf.image.convert_image_dtype(crop, tf.float32)
-    frames = tf.image.resize(crop, image_size, "bilinear", antialias=True)
-    # Sums of filter weights can pass 1 by a rounding error.
+    frames = tf.image.resize(crop, image_size, method, antialias=True)
+    # Sums of filter weights can pass 1 by a rounding error; other filters than bilinear overshoot.
     return tf.clip_by_value(frames, 0.0, 1.0)

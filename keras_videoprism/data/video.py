@@ -7,7 +7,7 @@ is held, and frames are chosen by their time: variable frame rates need no speci
 
 import math
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from fractions import Fraction
 from typing import NamedTuple
@@ -51,6 +51,7 @@ def read_video(
     fps: float | None = None,
     num_frames: int | None = None,
     short_side: int | None = None,
+    sampling: Callable[[int, int], np.ndarray] = uniform,
     max_frames: int = MAX_FRAMES,
     max_pixels: int = MAX_PIXELS,
 ) -> Video:
@@ -64,8 +65,9 @@ def read_video(
         start, end: part [start, end) in seconds from the first frame.
         fps: keep the first frame at or after each tick of 1/fps seconds. A slower video keeps
             all its frames: none is repeated.
-        num_frames: keep at most so many of these, evenly spread (`sample.uniform`).
+        num_frames: keep at most so many of these, chosen by `sampling`.
         short_side: shrink so that the shorter side has at most so many pixels.
+        sampling: see `data/sample.py`.
         max_frames: bound on the number of frames.
         max_pixels: bound on the pixels of all frames together.
 
@@ -76,7 +78,7 @@ def read_video(
         VideoError: empty, damaged or truncated file, no video stream, nothing between start
             and end, frames of several sizes, or a bound exceeded.
     """
-    times = _choose(frame_times(path, start, end), fps, num_frames)
+    times = _choose(frame_times(path, start, end), fps, num_frames, sampling)
     if len(times) > max_frames:
         raise VideoError(
             f"{path}: {len(times)} frames are more than max_frames={max_frames}; "
@@ -109,7 +111,7 @@ def iter_video(
     Yields:
         (timestamp in seconds, uint8 frame [H, W, 3]), in the order of time.
     """
-    yield from _decode(path, _choose(frame_times(path, start, end), fps, None), short_side)
+    yield from _decode(path, _choose(frame_times(path, start, end), fps), short_side)
 
 
 def frame_times(
@@ -138,7 +140,12 @@ def frame_times(
     return chosen
 
 
-def _choose(times: np.ndarray, fps: float | None, num_frames: int | None) -> np.ndarray:
+def _choose(
+    times: np.ndarray,
+    fps: float | None,
+    num_frames: int | None = None,
+    sampling: Callable[[int, int], np.ndarray] = uniform,
+) -> np.ndarray:
     """The times that `read_video` keeps."""
     if fps is not None:
         if fps <= 0:
@@ -146,7 +153,7 @@ def _choose(times: np.ndarray, fps: float | None, num_frames: int | None) -> np.
         ticks = np.floor((times - times[0]) * fps + _TIME_TOLERANCE)
         times = times[np.unique(ticks, return_index=True)[1]]
     if num_frames is not None:
-        times = times[uniform(len(times), min(len(times), num_frames))]
+        times = times[sampling(len(times), min(len(times), num_frames))]
     return times
 
 

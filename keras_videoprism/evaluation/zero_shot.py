@@ -1,5 +1,6 @@
 """Zero-shot classification: the class whose prompts lie nearest to the video's embedding."""
 
+from collections import Counter
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -9,6 +10,22 @@ from keras_videoprism.evaluation.metrics import best_positive_rank
 from keras_videoprism.evaluation.retrieval import chance_recall, cosine_similarity, l2_normalize
 
 Array = Any
+
+_SHOWN = ("photo", "video", "example", "demonstration")
+_PERSON = ("", "using ", "doing ", "during ", "performing ", "practicing ")
+TEMPLATES = {
+    # The official demo's.
+    "video": ("a video of {}.",),
+    # CLIP's 28 for Kinetics, which the paper names (section 3.4).
+    "kinetics": tuple(
+        template
+        for shown in _SHOWN
+        for template in (
+            f"a {shown} of {{}}.",
+            *(f"a {shown} of a person {verb}{{}}." for verb in _PERSON),
+        )
+    ),
+}
 
 
 def class_embeddings(
@@ -30,6 +47,9 @@ def class_embeddings(
     """
     if not class_names or not templates:
         raise ValueError(f"Expected names and templates. Received: {class_names}, {templates}.")
+    repeated = sorted(name for name, count in Counter(class_names).items() if count > 1)
+    if repeated:
+        raise ValueError(f"Every class must be named once. Received twice: {repeated}.")
     wrong = [template for template in templates if template.count("{}") != 1]
     if wrong:
         raise ValueError(f"Every template needs one {{}} for the class name. Received: {wrong}.")

@@ -54,8 +54,12 @@ class VideoClassifier(keras.Model):
         self.classifier = keras.layers.Dense(
             num_classes, kernel_initializer="lecun_normal", name="classifier"
         )
+        if encoder is not None:
+            self.build((None, None, None, None, 3))
 
     def build(self, input_shape: tuple) -> None:
+        if self.pooler is not None:
+            return
         width = self.encoder.hidden_dim if self.encoder is not None else input_shape[-1]
         self.pooler = MAPPooler(self.num_heads, self.pooler_dim or width, name="pooler")
         self.pooler.build((None, None, width))

@@ -163,13 +163,20 @@ class VideoPrismLvT(Backbone):
         token_ids: Tensor = None,
         padding_mask: Tensor = None,
     ) -> Tensor:
-        """Sentences, or their tokens [B, L] -> embeddings [B, D], L2-normalised."""
+        """Sentences, or their tokens [B, L] -> embeddings [B, D], L2-normalised.
+
+        Of a longer sentence the tokenizer keeps its first tokens.
+
+        Raises:
+            ValueError: no tokenizer, an empty text or one of more than `MAX_CHARACTERS`.
+        """
         if texts is not None:
             if self.tokenizer is None:
                 raise ValueError(
                     "this model has no tokenizer: load a preset that has one, set "
                     "`model.tokenizer`, or pass token_ids and padding_mask."
                 )
+            _check_texts(texts)
             return self(self.tokenizer(texts))["text_embeddings"]
         return self({"token_ids": token_ids, "padding_mask": padding_mask})["text_embeddings"]
 
@@ -205,6 +212,17 @@ class VideoPrismLvT(Backbone):
 # The auxiliary encoder attends over all T*N tokens: 12 heads x 4096 x 4096 float32 scores are
 # 805 MB a clip and layer, 12 x 256 x 4096 are 50 MB.
 AUXILIARY_CHUNK = 256
+
+MAX_CHARACTERS = 2000  # some 400 tokens; the released models read 64
+
+
+def _check_texts(texts: list[str]) -> None:
+    long = [len(text) for text in texts if len(text) > MAX_CHARACTERS]
+    if long:
+        raise ValueError(
+            f"texts of {long} characters; at most {MAX_CHARACTERS} are taken, of which the model "
+            "reads the first tokens: pass a sentence."
+        )
 
 
 def l2_normalize(x: Tensor) -> Tensor:

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from keras_videoprism.commands.embed import Embeddings, embed, read_clip
+from keras_videoprism.commands.embed import Embeddings, embed, read_clip, windows
 from keras_videoprism.models import VideoPrism, VideoPrismLvT
 
 TINY = {
@@ -41,7 +41,7 @@ def test_nothing_embedded_is_an_empty_array(tmp_path):
 
 
 def test_save_leaves_no_other_file(tmp_path):
-    Embeddings(np.zeros((1, 2), "float32"), ["a.mp4"], []).save(tmp_path / "e.npz")
+    Embeddings(np.zeros((1, 2)), ["a.mp4"], np.zeros((1, 2)), []).save(tmp_path / "e.npz")
     assert [path.name for path in tmp_path.iterdir()] == ["e.npz"]
     with np.load(tmp_path / "e.npz", allow_pickle=False) as arrays:
         assert arrays["files"].tolist() == ["a.mp4"]
@@ -51,3 +51,40 @@ def test_read_clip_crops_to_the_aspect(video_folder):
     clip = read_clip(sorted(video_folder.glob("*.mp4"))[0], 3, (16, 24))
     assert clip.shape == (3, 16, 24, 3)
     assert clip.dtype == np.float32 and 0 <= clip.min() and clip.max() <= 1
+
+
+def test_windows_cover_the_file(video_folder):
+    """12 frames at 8 a second: 1.5 s."""
+    file = sorted(video_folder.glob("*.mp4"))[0]
+    assert list(windows(file, None)) == [(0.0, 1.5)]
+    assert list(windows(file, 2.0)) == [(0.0, 1.5)]
+    assert list(windows(file, 0.5)) == [(0.0, 0.5), (0.5, 1.0), (1.0, 1.5)]
+    assert list(windows(file, 1.0)) == [(0.0, 1.0), (0.5, 1.5)]
+    assert list(windows(file, 1.0, 0.25)) == [(0.0, 1.0), (0.25, 1.25), (0.5, 1.5)]
+    for window, stride in ((0.0, None), (1.0, 2.0), (1.0, -1.0)):
+        with pytest.raises(ValueError, match="stride <= window"):
+            list(windows(file, window, stride))
+
+
+def test_each_window_is_embedded_by_itself(video_folder):
+    file = sorted(video_folder.glob("*.mp4"))[0]
+    model = VideoPrism(**TINY)
+    result = embed(model, [file], window=1.0)
+    assert result.files == [str(file)] * 2
+    assert result.times.tolist() == [[0.0, 1.0], [0.5, 1.5]]
+    clip = read_clip(file, 4, (24, 24), start=0.5, end=1.5)
+    expected = np.asarray(model(clip[None])).mean(axis=1)[0]
+    np.testing.assert_allclose(result.embeddings[1], expected, atol=1e-5)
+    assert np.abs(result.embeddings[0] - result.embeddings[1]).max() > 1e-4
+
+
+def test_sampling_and_resize_by_name(video_folder):
+    file = sorted(video_folder.glob("*.mp4"))[0]
+    default = read_clip(file, 3, (24, 24))
+    for other in ({"sampling": "endpoints"}, {"resize_method": "bicubic"}, {"crop": False}):
+        assert np.abs(read_clip(file, 3, (24, 24), **other) - default).max() > 0.01
+    last = read_clip(file, 12, (24, 24))[-1]
+    np.testing.assert_array_equal(read_clip(file, 3, (24, 24), sampling="endpoints")[-1], last)
+    for wrong in ({"sampling": "middle"}, {"resize_method": "gauss"}):
+        with pytest.raises(ValueError, match="must be one of"):
+            read_clip(file, 3, (24, 24), **wrong)

@@ -53,3 +53,15 @@ def test_chance_is_the_mean_share_of_right_classes() -> None:
 def test_class_embeddings_refuses(names: list, templates: list, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         zero_shot.class_embeddings(encode_text, names, templates)
+
+
+def test_templates_of_the_literature():
+    assert zero_shot.TEMPLATES["video"] == ("a video of {}.",)
+    kinetics = zero_shot.TEMPLATES["kinetics"]
+    assert len(kinetics) == len(set(kinetics)) == 28
+    assert {"a photo of {}.", "a demonstration of a person practicing {}."} <= set(kinetics)
+
+
+def test_a_class_named_twice():
+    with pytest.raises(ValueError, match="Received twice: .'cat'."):
+        zero_shot.class_embeddings(lambda texts: texts, ["cat", "dog", "cat"], ["a {}"])
