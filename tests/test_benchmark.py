@@ -44,15 +44,16 @@ def fake_measures(benchmark: ModuleType, stage: str) -> dict[str, dict]:
         side: {
             "step_seconds": float(number),
             "compile_seconds": 10.0 * number,
-            "peak_bytes": None,
+            "peak_bytes": 10**9 * number,
             "parameters": 5,
+            **({"share_of_peak": 0.5, "clips_per_second": 1.0} if stage == "forward" else {}),
         }
         for number, side in enumerate(benchmark.SIDES[stage], start=1)
     }
 
 
 def test_every_side_and_ratio_is_defined(benchmark, sides):
-    named = [side for stage in benchmark.SIDES.values() for side in stage]
+    named = [side for stage in ("stage1", "stage2") for side in benchmark.SIDES[stage]]
     assert sorted(named) == sorted(sides.SIDES)
     for stage, compared in benchmark.RATIOS.items():
         assert {r.numerator for r in compared} | {r.denominator for r in compared} == set(
@@ -84,7 +85,7 @@ def test_measure_trains_a_side(benchmark, sides):
     assert measured["parameters"] == sides.SIDES[benchmark.HALF](TOY).count_params()
 
 
-@pytest.mark.parametrize("stage", ["stage1", "stage2"])
+@pytest.mark.parametrize("stage", ["stage1", "stage2", "forward"])
 def test_main_prints_tables_and_writes_json(benchmark, stage, tmp_path, monkeypatch, capsys):
     fake = fake_measures(benchmark, stage)
     monkeypatch.setattr(benchmark, "measure_all", lambda *_: fake)
@@ -97,3 +98,37 @@ def test_main_prints_tables_and_writes_json(benchmark, stage, tmp_path, monkeypa
     assert report["ratios"] == benchmark.ratios(stage, fake)
     assert report["sizes"]["width"] == 384
     assert all(f"{row['value']:.2f}" in printed for row in report["ratios"])
+
+
+@pytest.mark.parametrize("preset", ["videoprism_tiny", "videoprism_lvt_tiny"])
+def test_forward_sides_give_one_answer(benchmark, preset):
+    """All sides that run on this backend, and Transformers, see the same weights and clip."""
+    import keras
+    import numpy as np
+
+    forward = benchmark.benchmark_forward
+    sizes = Namespace(preset=preset, frames=8, size=40, steps=1)
+    model = forward._our_model(sizes)
+    expected = keras.tree.map_structure(np.asarray, forward.SIDES["ours, JAX"](model, sizes)())
+    theirs = forward.SIDES["KerasHub, JAX"](model, sizes)()
+    if preset == "videoprism_tiny":
+        np.testing.assert_allclose(np.reshape(theirs, expected.shape), expected, atol=2e-5)
+        pytest.importorskip("transformers")
+        torch = forward.SIDES["Transformers, torch"](model, sizes)().last_hidden_state
+        np.testing.assert_allclose(torch.numpy(), expected, atol=2e-5)
+    else:
+        video = theirs["vision_embeddings"]
+        video = video / np.linalg.norm(video, axis=-1, keepdims=True)
+        np.testing.assert_allclose(video, expected["video_embeddings"], atol=2e-5)
+
+
+def test_forward_operations_of_the_base_model(benchmark):
+    """973 billion for 16 frames of 288 pixels: counted by XLA for the released model."""
+    import keras
+
+    from keras_videoprism import VideoPrism
+
+    with keras.StatelessScope(initialize_variables=False):
+        model = VideoPrism()
+    flops = benchmark.benchmark_forward.forward_flops(model, Namespace(frames=16, size=288))
+    assert flops == pytest.approx(973e9, rel=2e-3)

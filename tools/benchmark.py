@@ -1,10 +1,12 @@
-"""Time a training step of either stage against the same step on all tokens, and KerasHub's.
+"""Time a training step of either stage, or the forward pass, against other implementations.
 
     python tools/benchmark.py stage1
     python tools/benchmark.py stage2 --width 64 --spatial-layers 2 --temporal-layers 1 --steps 2
+    python tools/benchmark.py forward --preset videoprism_lvt_b --frames 16 --size 288 --steps 3
 
 Each side runs in a process of its own, one after the other, and compiles without a cache.
-KERAS_BACKEND chooses the backend (jax by default).
+KERAS_BACKEND chooses the backend of the training steps (jax by default); the forward pass runs on
+JAX, TensorFlow and torch.
 """
 
 import argparse
@@ -18,6 +20,8 @@ from multiprocessing import get_context
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import benchmark_forward
+from benchmark_forward import HUB_JAX, HUB_TENSORFLOW, OURS_JAX, OURS_TENSORFLOW, TRANSFORMERS
 from rich.console import Console
 from rich.table import Table
 
@@ -40,7 +44,11 @@ HALF, DENSE, KERAS_HUB = (
 )
 FLAT, BLOCKS, UNMASKED = "stage 2, BEVT flat", "stage 2, BEVT blocks", "stage 2, all tokens"
 
-SIDES = {"stage1": (HALF, DENSE, KERAS_HUB), "stage2": (FLAT, BLOCKS, UNMASKED)}
+SIDES = {
+    "stage1": (HALF, DENSE, KERAS_HUB),
+    "stage2": (FLAT, BLOCKS, UNMASKED),
+    "forward": tuple(benchmark_forward.SIDES),
+}
 RATIOS = {
     "stage1": (
         Ratio("step_seconds", DENSE, HALF, ">= 1.7 (ideal 2.0)"),
@@ -52,6 +60,15 @@ RATIOS = {
     "stage2": (
         Ratio("step_seconds", UNMASKED, FLAT, ">= 1.5"),
         Ratio("step_seconds", UNMASKED, BLOCKS, ">= 1.5"),
+    ),
+    "forward": tuple(
+        Ratio(quantity, ours, theirs, reach)
+        for ours, theirs, reach in (
+            (OURS_JAX, HUB_JAX, "<= 0.95 (LvT: 0.70)"),
+            (OURS_TENSORFLOW, HUB_TENSORFLOW, "<= 0.60"),
+            (OURS_JAX, TRANSFORMERS, ""),
+        )
+        for quantity in ("step_seconds", "peak_bytes")
     ),
 }
 
@@ -92,10 +109,17 @@ def measure_all(stage: str, sizes: argparse.Namespace, console: Console) -> dict
     os.environ.setdefault("KERAS_BACKEND", "jax")
     os.environ["JAX_ENABLE_COMPILATION_CACHE"] = "false"
     measured = {}
+    run = benchmark_forward.measure if stage == "forward" else measure
+    sides = (benchmark_forward.PEAK, *SIDES[stage]) if stage == "forward" else SIDES[stage]
     with ProcessPoolExecutor(1, mp_context=get_context("spawn"), max_tasks_per_child=1) as pool:
-        for side in SIDES[stage]:
+        for side in sides:
             with console.status(f"{side}: compiling, then {sizes.steps} steps"):
-                measured[side] = pool.submit(measure, side, sizes).result()
+                measured[side] = pool.submit(run, side, sizes).result()
+    if stage == "forward":
+        peak = measured.pop(benchmark_forward.PEAK)["flops_per_second"]
+        for row in measured.values():
+            row["share_of_peak"] = row["flops"] / row["step_seconds"] / peak
+            row["clips_per_second"] = 1 / row["step_seconds"]
     return measured
 
 
@@ -113,7 +137,9 @@ def ratios(stage: str, measured: dict[str, dict]) -> list[dict[str, Any]]:
 
 def tables(measured: dict[str, dict], compared: list[dict[str, Any]]) -> tuple[Table, Table]:
     """One row for each side, one for each ratio."""
-    sides = Table("side", "s / step", "s to compile", "peak GB", "parameters")
+    forward = any("share_of_peak" in row for row in measured.values())
+    extra = ("clips / s", "of the matrix-product peak") if forward else ()
+    sides = Table("side", "s / step", "s to compile", "peak GB", "parameters", *extra)
     for side, row in measured.items():
         peak = "-" if row["peak_bytes"] is None else f"{row['peak_bytes'] / 1e9:.1f}"
         sides.add_row(
@@ -122,11 +148,12 @@ def tables(measured: dict[str, dict], compared: list[dict[str, Any]]) -> tuple[T
             f"{row['compile_seconds']:.1f}",
             peak,
             f"{row['parameters']:,}",
+            *((f"{row['clips_per_second']:.3f}", f"{row['share_of_peak']:.0%}") if forward else ()),
         )
     quotients = Table("quantity", "of", "relative to", "ratio", "reach")
     for row in compared:
         quotients.add_row(
-            row["quantity"].replace("_seconds", ""),
+            row["quantity"].replace("_seconds", "").replace("_bytes", " memory"),
             row["numerator"],
             row["denominator"],
             f"{row['value']:.2f}",
@@ -141,6 +168,7 @@ def parse_arguments() -> argparse.Namespace:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("stage", choices=SIDES)
+    parser.add_argument("--preset", default="videoprism_b", help="forward only: name of the model")
     parser.add_argument("--width", type=int, default=384, help="width D, a multiple of 64")
     parser.add_argument("--spatial-layers", type=int, default=12)
     parser.add_argument("--temporal-layers", type=int, default=4)

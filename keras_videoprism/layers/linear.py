@@ -1,5 +1,7 @@
 """Linear layer on sequences."""
 
+from typing import Any
+
 import keras
 from keras import ops
 
@@ -19,3 +21,7 @@ class Linear(keras.layers.Dense):
         *batch, _ = ops.shape(x)
         y = super().call(ops.reshape(x, (-1, x.shape[-1])), training=training)
         return ops.reshape(y, (-1, *batch[1:], self.units))
+
+    def quantize(self, mode: Any = None, type_check: bool = True, config: Any = None) -> None:
+        """As Dense, which leaves out its subclasses."""
+        super().quantize(mode, type_check=False, config=config)
