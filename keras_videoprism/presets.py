@@ -130,8 +130,13 @@ def save(model: keras.Model, folder: str | Path) -> None:
             model.save_to_preset(str(temporary))
             return
         config = keras.saving.serialize_keras_object(model)
+        config.pop("compile_config", None)
         (temporary / CONFIG).write_text(json.dumps(config, indent=2), encoding="utf-8")
-        model.save_weights(temporary / KERAS_WEIGHTS)
+        optimizer, model.optimizer = model.optimizer, None  # Keras would save its state too
+        try:
+            model.save_weights(temporary / KERAS_WEIGHTS)
+        finally:
+            model.optimizer = optimizer
 
 
 def _addresses(name: str) -> tuple[str, ...]:

@@ -1,6 +1,7 @@
 import json
 from pathlib import Path
 
+import h5py
 import keras
 import keras_hub
 import numpy as np
@@ -177,7 +178,13 @@ def test_classifier(tmp_path, video_prism, run):
     with pytest.raises(ValueError, match="pass num_classes"):
         VideoClassifier.from_preset(tmp_path / "encoder")
     model = VideoClassifier.from_preset(tmp_path / "encoder", num_classes=3)
+    model.compile("adam", keras.losses.SparseCategoricalCrossentropy(from_logits=True))
+    model.train_on_batch(np.zeros((2, 2, 12, 12, 3), "float32"), np.zeros(2, "int32"))
     presets.save(model, tmp_path / "classifier")
+    assert model.optimizer.iterations == 1
+    assert not VideoClassifier.from_preset(tmp_path / "classifier").compiled
+    with h5py.File(tmp_path / "classifier" / "model.weights.h5") as file:
+        assert "optimizer" not in file
     loaded = VideoClassifier.from_preset(tmp_path / "classifier")
     same_outputs(run, loaded, model)
     assert loaded.encoder.trainable is False
