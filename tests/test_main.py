@@ -43,7 +43,13 @@ def preset(tmp_path_factory):
     return folder
 
 
-@pytest.mark.parametrize("command", ["demo-corpus", "write-records", "pretrain", "probe", "embed"])
+COMMANDS = (
+    *("demo-corpus", "write-records", "pretrain", "probe", "embed", "classify", "index", "search"),
+    *("convert", "publish"),
+)
+
+
+@pytest.mark.parametrize("command", COMMANDS)
 def test_help_of_each_command(command, capsys):
     with pytest.raises(SystemExit) as stop:
         main([command, "--help"])
@@ -72,6 +78,38 @@ def test_embed_goes_on_and_lists_what_failed(corpus, preset, tmp_path, capsys):
         assert np.abs(arrays["embeddings"][0] - arrays["embeddings"][1]).max() > 0
     assert "broken.mp4" in capsys.readouterr().err
     assert [path.name for path in tmp_path.iterdir() if path.name.startswith(".")] == []
+
+
+def test_index_search_and_classify(corpus, text_tower, tmp_path, capsys):
+    save(text_tower, tmp_path / "preset")
+    preset, output = ["--preset", str(tmp_path / "preset")], str(tmp_path / "index.npz")
+    (tmp_path / "videos").mkdir()
+    for file in sorted((corpus / "test").glob("*.mp4"))[:2]:
+        (tmp_path / "videos" / file.name).write_bytes(file.read_bytes())
+    (tmp_path / "videos" / "broken.mp4").write_bytes(b"no video")
+    call = ["index", str(tmp_path / "videos"), "--output", output, "--window", "1", *preset]
+    assert main(call) == 1
+    printed = capsys.readouterr()
+    assert "4 windows of 2 files" in printed.out and "broken.mp4" in printed.err
+    assert main(["search", output, "a red star", "--top", "3", *preset]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert len(lines) == 3 and all("0.0-1.0 s" in line or "1.0-2.0 s" in line for line in lines)
+    assert main(["search", output, *preset]) == 2
+    assert "either a sentence or --video" in capsys.readouterr().err
+    files = sorted((tmp_path / "videos").glob("test*.mp4"))
+    call = ["classify", *map(str, files), "--classes", "red", "blue", "--top", "1", *preset]
+    assert main(call) == 0
+    assert len(capsys.readouterr().out.splitlines()) == 2
+    assert main(["classify", str(files[0]), *preset]) == 2
+    assert "--classes-file" in capsys.readouterr().err
+
+
+def test_convert(preset, tmp_path, capsys):
+    assert main(["convert", str(preset), str(tmp_path / "out"), "--to", "transformers"]) == 0
+    assert "largest difference" in capsys.readouterr().out
+    assert (tmp_path / "out" / "model.safetensors").is_file()
+    assert main(["convert", str(preset), str(tmp_path / "out")]) == 2
+    assert "exists" in capsys.readouterr().err
 
 
 def test_pretrain_both_stages_and_probe(corpus, records, tmp_path, capsys):

@@ -1,3 +1,7 @@
+import subprocess
+import sys
+
+import av
 import numpy as np
 import pytest
 
@@ -88,3 +92,34 @@ def test_sampling_and_resize_by_name(video_folder):
     for wrong in ({"sampling": "middle"}, {"resize_method": "gauss"}):
         with pytest.raises(ValueError, match="must be one of"):
             read_clip(file, 3, (24, 24), **wrong)
+
+
+PEAK = """
+import resource, sys
+from keras_videoprism.commands.embed import embed
+from keras_videoprism.models import VideoPrism
+model = VideoPrism(patch_size=8, position_shape=(4, 3, 3), hidden_dim=16, num_spatial_layers=1,
+                   num_temporal_layers=1, num_heads=2, mlp_dim=32)
+result = embed(model, sys.argv[1:], window=5.0)
+print(len(result.files), resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
+"""
+
+
+def test_memory_does_not_grow_with_length(tmp_path):
+    """Ten minutes peak within 1.2 times the memory of ten seconds; all frames are 0.6 GB."""
+    frame = np.random.default_rng(0).integers(0, 256, (240, 320, 3), dtype=np.uint8)
+    peaks = {}
+    for seconds in (10, 600):
+        file = tmp_path / f"{seconds}.mp4"
+        with av.open(str(file), "w") as container:
+            stream = container.add_stream("libx264", rate=4, options={"preset": "ultrafast"})
+            stream.height, stream.width, stream.pix_fmt = 240, 320, "yuv420p"
+            for index in range(4 * seconds):
+                picture = av.VideoFrame.from_ndarray(np.roll(frame, index, axis=1), format="rgb24")
+                container.mux(stream.encode(picture))
+            container.mux(stream.encode())
+        call = [sys.executable, "-c", PEAK, str(file)]
+        output = subprocess.run(call, capture_output=True, text=True, check=True).stdout
+        windows_found, peaks[seconds] = map(int, output.split())
+        assert windows_found == seconds / 5
+    assert peaks[600] < 1.2 * peaks[10]
