@@ -164,7 +164,12 @@ def _load(address: str, load_weights: bool, kwargs: dict) -> keras.Model:
         config_file = Path(get_file(address, CONFIG))
     except FileNotFoundError:
         return converters.from_flax(_official(address), load_weights=load_weights, **kwargs)
-    config = json.loads(config_file.read_text(encoding="utf-8"))
+    try:
+        config = json.loads(config_file.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise ValueError(f"{config_file} is no JSON: {error}") from error
+    if (config_file.parent / SHARDS).is_file():
+        transformers.shard_names(config_file.parent / SHARDS)  # refuses files outside
     written_by, _, class_name = str(config.get("registered_name")).partition(">")
     if config.get("model_type") in transformers.MODEL_TYPES:
         folder = transformers.fetch(lambda name: get_file(address, name), load_weights)
@@ -179,9 +184,16 @@ def _load(address: str, load_weights: bool, kwargs: dict) -> keras.Model:
     else:
         kind = config.get("registered_name") or config.get("model_type")
         raise ValueError(f"{address} holds another model: {kind}.")
+    broken = [w.path for w in model.weights if not _is_finite(w)] if load_weights else []
+    if broken:
+        raise ValueError(f"{address} has weights that are not finite: {broken}.")
     if isinstance(model, VideoPrismLvT):
         model.tokenizer = _tokenizer(address)
     return model
+
+
+def _is_finite(variable: keras.Variable) -> bool:
+    return bool(keras.ops.all(keras.ops.isfinite(keras.ops.cast(variable, "float32"))))
 
 
 def _load_classifier(address: str, config: dict, load_weights: bool) -> VideoClassifier:

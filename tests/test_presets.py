@@ -216,3 +216,27 @@ def test_failed_save_leaves_the_old_preset(tmp_path, video_prism, monkeypatch):
     with pytest.raises(OSError, match="disk full"):
         presets.save(video_prism, tmp_path / "preset")
     assert sorted(tmp_path.rglob("*")) == before
+
+
+def test_damaged_presets(tmp_path, video_prism):
+    folder = tmp_path / "preset"
+    presets.save(video_prism, folder)
+    index = {"weight_map": {"/layers": ["../other.weights.h5"]}}
+    (folder / "model.weights.json").write_text(json.dumps(index))
+    with pytest.raises(ValueError, match="outside of its folder"):
+        VideoPrism.from_preset(folder)
+    (folder / "model.weights.json").unlink()
+    with h5py.File(folder / "model.weights.h5", "r+") as file:
+        names = []
+        file.visit(names.append)
+        kernel = next(n for n in names if n.endswith("projection/vars/0"))
+        file[kernel][...] = np.nan
+    with pytest.raises(ValueError, match="not finite.*patch_embedding/projection/kernel"):
+        VideoPrism.from_preset(folder)
+    content = (folder / "model.weights.h5").read_bytes()
+    (folder / "model.weights.h5").write_bytes(content[:1000])
+    with pytest.raises(ValueError, match="could not be found or downloaded"):
+        VideoPrism.from_preset(folder)
+    (folder / "config.json").write_text("{")
+    with pytest.raises(ValueError, match="config.json is no JSON"):
+        VideoPrism.from_preset(folder)

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
+from zipfile import BadZipFile
 
 import keras
 import numpy as np
@@ -104,7 +105,7 @@ def load_index(path: str | Path) -> Embeddings:
     try:
         with np.load(path, allow_pickle=False) as file:
             index = Embeddings(file["embeddings"], file["files"].tolist(), file["times"], [])
-    except (OSError, KeyError, ValueError, EOFError) as error:
+    except (OSError, KeyError, ValueError, EOFError, BadZipFile) as error:
         raise ValueError(f"{path} is no index of build_index: {error}") from error
     if not len(index.embeddings) == len(index.files) == len(index.times):
         raise ValueError(f"{path} is no index of build_index: its arrays differ in length.")

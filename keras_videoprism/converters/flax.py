@@ -1,6 +1,7 @@
 """Weights of the official Flax models (npz files with flat keys, layers stacked)."""
 
 import math
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -107,8 +108,11 @@ def from_flax(
 
 def _read(source: str | Path | Arrays) -> Arrays:
     if not isinstance(source, dict):
-        with np.load(source, allow_pickle=False) as file:
-            source = dict(file)
+        try:
+            with np.load(source, allow_pickle=False) as file:
+                source = dict(file)
+        except (ValueError, EOFError, zipfile.BadZipFile) as error:
+            raise ValueError(f"{source} is no npz file of plain arrays: {error}") from error
     arrays = {key.removeprefix("params/"): array for key, array in source.items()}
     if not any(key.endswith("patch_projection/linear/kernel") for key in arrays):
         raise ValueError(

@@ -201,7 +201,7 @@ def fetch(get_file: Callable[[str], str], load_weights: bool = True) -> Path:
         except FileNotFoundError:
             get_file(WEIGHTS)
         else:
-            for name in _shards(index):
+            for name in shard_names(index):
                 get_file(name)
     return folder
 
@@ -209,16 +209,18 @@ def fetch(get_file: Callable[[str], str], load_weights: bool = True) -> Path:
 def read_safetensors(folder: str | Path) -> Arrays:
     """All arrays of a checkpoint, under today's key names, as float32 or integers."""
     folder = Path(folder)
-    names = _shards(folder / INDEX) if (folder / INDEX).is_file() else [WEIGHTS]
+    names = shard_names(folder / INDEX) if (folder / INDEX).is_file() else [WEIGHTS]
     missing = [name for name in names if not (folder / name).is_file()]
     if missing:
         raise ValueError(f"{folder} lacks the files {missing}.")
     return {_todays(key): array for name in names for key, array in _read(folder / name).items()}
 
 
-def _shards(index: Path) -> list[str]:
+def shard_names(index: Path) -> list[str]:
     """Names of the files that an index lists; they must lie beside it."""
-    names = sorted(set(json.loads(index.read_text(encoding="utf-8"))["weight_map"].values()))
+    files = json.loads(index.read_text(encoding="utf-8"))["weight_map"].values()
+    # Keras lists several files for one layer.
+    names = sorted({name for file in files for name in ([file] if isinstance(file, str) else file)})
     outside = [name for name in names if Path(name).name != name]
     if outside:
         raise ValueError(f"{index} names files outside of its folder: {outside}.")

@@ -101,3 +101,21 @@ def test_pickled_arrays_are_refused(tmp_path):
     np.savez(tmp_path / "weights.npz", a=np.array([{}], dtype=object))
     with pytest.raises(ValueError, match="allow_pickle=False"):
         from_flax(tmp_path / "weights.npz")
+
+
+def test_damaged_and_pickled_files(golden, tmp_path):
+    np.savez(tmp_path / "whole.npz", **golden("encoder")[0])
+    content = (tmp_path / "whole.npz").read_bytes()
+    (tmp_path / "half.npz").write_bytes(content[: len(content) // 2])
+    np.savez(tmp_path / "pickled.npz", **{"params/a": np.array([{}], dtype=object)})
+    (tmp_path / "text.npz").write_text("text")
+    for name in ("half", "pickled", "text"):
+        with pytest.raises(ValueError, match=f"{name}.npz is no npz file of plain arrays"):
+            from_flax(tmp_path / f"{name}.npz")
+
+
+def test_nan_weights(golden):
+    arrays = golden("encoder")[0]
+    arrays["params/spatial_ln/bias"] = np.full_like(arrays["params/spatial_ln/bias"], np.nan)
+    with pytest.raises(ValueError, match="spatial_ln/bias has values that are not finite"):
+        from_flax(arrays)
