@@ -85,8 +85,11 @@ def _inputs(model: Any, sizes: Namespace) -> dict[str, np.ndarray]:
 
 
 def _ours(model: Any, sizes: Namespace) -> Callable[[], Any]:
+    from keras_videoprism.commands.embed import compile_forward
+
     inputs = _inputs(model, sizes)
     inputs = inputs if len(inputs) > 1 else inputs["videos"]
+    compile_forward(model)
     return lambda: model.predict_on_batch(inputs)
 
 

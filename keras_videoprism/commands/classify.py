@@ -6,7 +6,7 @@ from pathlib import Path
 import keras
 import numpy as np
 
-from keras_videoprism.commands.embed import embed_clips, read_clip
+from keras_videoprism.commands.embed import compile_forward, embed_clips, read_clip
 from keras_videoprism.data.video import VideoError
 from keras_videoprism.evaluation import zero_shot
 from keras_videoprism.models import VideoClassifier, VideoPrismLvT
@@ -85,6 +85,7 @@ def classify_files(
         raise ValueError(f"{len(class_names)} names for {model.num_classes} classes.")
     else:
         encoder = model.encoder
+        compile_forward(model)
     frames, rows, columns = encoder.position_shape
     size = (rows * encoder.patch_size, columns * encoder.patch_size)
     found, failed = [], []

@@ -8,6 +8,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from keras_videoprism.commands.embed import compile_forward
 from keras_videoprism.data import read_records
 from keras_videoprism.evaluation.metrics import mean_average_precision, top_k_accuracy
 from keras_videoprism.models import VideoClassifier
@@ -24,6 +25,7 @@ def extract(encoder: keras.Model, batches: tf.data.Dataset) -> Features:
     """Tokens of all clips, computed once."""
     tokens, labels = [], []
     predict = keras.Sequential([encoder])
+    compile_forward(predict)
     for batch in batches:
         tokens.append(predict.predict_on_batch(batch["videos"].numpy()))
         labels.append(batch["labels"].numpy())
