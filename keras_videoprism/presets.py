@@ -160,18 +160,12 @@ def _addresses(name: str) -> tuple[str, ...]:
 def _load(address: str, load_weights: bool, kwargs: dict) -> keras.Model:
     if address.endswith(".npz"):
         return converters.from_flax(address, load_weights=load_weights, **kwargs)
-    try:
-        config_file = Path(get_file(address, CONFIG))
-    except FileNotFoundError:
+    config = _config(address)
+    kind = config.get("registered_name") or config.get("model_type")
+    written_by, _, class_name = str(kind).partition(">")
+    if kind is None:
         return converters.from_flax(_official(address), load_weights=load_weights, **kwargs)
-    try:
-        config = json.loads(config_file.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise ValueError(f"{config_file} is no JSON: {error}") from error
-    if (config_file.parent / SHARDS).is_file():
-        transformers.shard_names(config_file.parent / SHARDS)  # refuses files outside
-    written_by, _, class_name = str(config.get("registered_name")).partition(">")
-    if config.get("model_type") in transformers.MODEL_TYPES:
+    if kind in transformers.MODEL_TYPES:
         folder = transformers.fetch(lambda name: get_file(address, name), load_weights)
         model = converters.from_transformers(folder, load_weights, **kwargs)
     elif class_name == "VideoClassifier":
@@ -182,7 +176,6 @@ def _load(address: str, load_weights: bool, kwargs: dict) -> keras.Model:
         backbone = Backbone.from_preset(address, load_weights=load_weights)
         model = converters.from_keras_hub(backbone, load_weights, **kwargs)
     else:
-        kind = config.get("registered_name") or config.get("model_type")
         raise ValueError(f"{address} holds another model: {kind}.")
     broken = [w.path for w in model.weights if not _is_finite(w)] if load_weights else []
     if broken:
@@ -190,6 +183,20 @@ def _load(address: str, load_weights: bool, kwargs: dict) -> keras.Model:
     if isinstance(model, VideoPrismLvT):
         model.tokenizer = _tokenizer(address)
     return model
+
+
+def _config(address: str) -> dict:
+    """Content of config.json; nothing where there is none."""
+    try:
+        file = Path(get_file(address, CONFIG))
+        config = json.loads(file.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return {}
+    except json.JSONDecodeError as error:
+        raise ValueError(f"{address}: {CONFIG} is no JSON: {error}") from error
+    if (file.parent / SHARDS).is_file():
+        transformers.shard_names(file.parent / SHARDS)  # refuses files outside
+    return config
 
 
 def _is_finite(variable: keras.Variable) -> bool:
