@@ -3,6 +3,7 @@ import json
 import pytest
 import tensorflow as tf
 
+from keras_videoprism.data.index import open_records
 from keras_videoprism.data.manifest import read_manifest
 from keras_videoprism.data.schema import check_record, parse_clip
 from keras_videoprism.data.write import write_records
@@ -87,3 +88,47 @@ def test_refusals_leave_nothing_behind(video_folder, tmp_path):
     write_records(rows[:1], tmp_path / "out")
     with pytest.raises(ValueError, match="holds a data set already"):
         write_records(rows, tmp_path / "out")
+
+
+def test_an_interrupted_call_goes_on(video_folder, tmp_path):
+    """Shards that are whole are not made again, and all bytes are those of one call."""
+    rows = read_manifest(video_folder)
+
+    def interrupt(done, total):
+        if done == 4:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        write_records(rows, tmp_path / "out", num_shards=3, progress=interrupt)
+    first = tmp_path / "out" / "clips-00000-of-00003.tfrecord"
+    names = {path.name for path in (tmp_path / "out").iterdir()}
+    assert names == {first.name, first.with_suffix(".json").name}
+    made = first.stat().st_mtime_ns
+    write_records(rows, tmp_path / "out", num_shards=3)
+    write_records(rows, tmp_path / "whole", num_shards=3)
+    assert first.stat().st_mtime_ns == made
+    whole = {path.name: path.read_bytes() for path in (tmp_path / "whole").iterdir()}
+    assert {path.name: path.read_bytes() for path in (tmp_path / "out").iterdir()} == whole
+
+
+def test_other_options_make_shards_again(video_folder, tmp_path):
+    rows = read_manifest(video_folder)
+
+    def interrupt(done, total):
+        if done == 4:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        write_records(rows, tmp_path / "out", num_shards=3, progress=interrupt)
+    write_records(rows, tmp_path / "out", num_shards=3, num_frames=2)
+    assert all(parse_clip(record)["frames"].shape == (2,) for record in records(tmp_path / "out"))
+
+
+def test_a_shard_without_clips_is_left_out(video_folder, tmp_path):
+    good = (video_folder / "red_left.mp4").read_bytes()
+    for index in range(4):
+        (tmp_path / f"{index}.mp4").write_bytes(good if index % 2 else b"")
+    report = write_records(read_manifest(tmp_path), tmp_path / "out", num_shards=2)
+    assert report.written == 2 and [name for name, _ in report.skipped] == ["0.mp4", "2.mp4"]
+    assert len(open_records(tmp_path / "out").offsets) == 2
+    assert len(list((tmp_path / "out").glob("*.tfrecord"))) == 1

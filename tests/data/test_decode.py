@@ -1,0 +1,65 @@
+import os
+import signal
+
+import numpy as np
+import pytest
+
+from keras_videoprism.data.decode import Decoder
+from keras_videoprism.data.video import VideoError, read_video
+
+
+def test_same_as_in_this_process(video_folder):
+    with Decoder() as decode:
+        for file in sorted(video_folder.glob("*.mp4"))[:3]:
+            found = decode(file, num_frames=5, short_side=24)
+            expected = read_video(file, num_frames=5, short_side=24)
+            np.testing.assert_array_equal(found.frames, expected.frames)
+            np.testing.assert_array_equal(found.timestamps, expected.timestamps)
+
+
+def test_errors_pass_through_and_the_child_lives_on(video_folder, tmp_path):
+    (tmp_path / "a\nb.mp4").write_bytes(b"no video")
+    file = sorted(video_folder.glob("*.mp4"))[0]
+    with Decoder() as decode:
+        decode(file)
+        child = decode._child
+        with pytest.raises(VideoError, match="b.mp4: cannot be read"):
+            decode(tmp_path / "a\nb.mp4")
+        assert len(decode(file, num_frames=2).frames) == 2
+        assert decode._child is child
+
+
+def test_time_limit(tmp_path, video_folder):
+    """A pipe that nobody writes to: opening it waits for ever."""
+    os.mkfifo(tmp_path / "pipe.mp4")
+    with Decoder(time_limit=2.0) as decode:
+        with pytest.raises(VideoError, match=r"pipe.mp4: not decoded within 2 s"):
+            decode(tmp_path / "pipe.mp4")
+        decode.time_limit = 60.0
+        assert len(decode(sorted(video_folder.glob("*.mp4"))[0]).frames) == 12
+    with pytest.raises(ValueError, match="time_limit"):
+        Decoder(time_limit=0)("a.mp4")
+
+
+def test_a_file_that_kills_the_decoder(video_folder, monkeypatch):
+    """As a crash of a codec would."""
+    file = sorted(video_folder.glob("*.mp4"))[0]
+    with Decoder() as decode:
+        decode(file)
+        ask = Decoder._ask
+
+        def crash(child, request):
+            os.kill(child.pid, signal.SIGSEGV)
+            return ask(child, request)
+
+        monkeypatch.setattr(Decoder, "_ask", staticmethod(crash))
+        with pytest.raises(VideoError, match=r"died of it \(exit status -11\)"):
+            decode(file)
+        monkeypatch.setattr(Decoder, "_ask", staticmethod(ask))
+        assert len(decode(file).frames) == 12
+
+
+def test_memory_limit(video_folder):
+    """Too little for the decoder itself; the child dies or tells, and nothing else happens."""
+    with Decoder(memory_limit=2**27) as decode, pytest.raises(VideoError, match="died|memory"):
+        decode(sorted(video_folder.glob("*.mp4"))[0])
