@@ -28,7 +28,10 @@ def parser() -> argparse.ArgumentParser:
         epilog="Exit status: 0 all done, 1 some inputs failed (listed last), 2 wrong call.",
     )
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    for add in (_add_demo_corpus, _add_write_records, _add_pretrain, _add_probe):
+    for add in (
+        *(_add_demo_corpus, _add_write_records, _add_validate_records),
+        *(_add_pretrain, _add_probe),
+    ):
         add(commands)
     cli.add_commands(commands)
     return parser
@@ -103,6 +106,35 @@ def _write_records(options: argparse.Namespace) -> int:
         )
     print(f"{report.written} clips written to {options.output}.")
     return list_failed(report.skipped)
+
+
+def _add_validate_records(commands: Commands) -> None:
+    command = add_command(
+        commands,
+        "validate-records",
+        _validate_records,
+        "Check every record of a folder: checksums, schema, images, times, texts, labels, ids. "
+        "Distributions and drift are not checked.",
+    )
+    command.add_argument("folder", type=Path, help="record folder")
+    command.add_argument("--num-classes", type=int, help="labels must lie below it")
+    command.add_argument("--require-caption", action="store_true", help="list clips without one")
+
+
+def _validate_records(options: argparse.Namespace) -> int:
+    from keras_videoprism.commands.progress import progress_bar
+    from keras_videoprism.data.validate import validate_records
+
+    with progress_bar("validate records") as progress:
+        found = validate_records(
+            options.folder, options.num_classes, options.require_caption, progress
+        )
+    print(f"{found.num_records} records, {len(found.anomalies)} anomalies.")
+    for name, values in found.statistics.items():
+        print(name, *(f"{key} {value:.4g}" for key, value in values.items()), sep="\t")
+    return list_failed(
+        [(f"{a.shard} record {a.record} ({a.file})", a.reason) for a in found.anomalies]
+    )
 
 
 def _add_pretrain(commands: Commands) -> None:

@@ -132,7 +132,8 @@ def save(model: keras.Model, folder: str | Path) -> None:
         config = keras.saving.serialize_keras_object(model)
         config.pop("compile_config", None)
         (temporary / CONFIG).write_text(json.dumps(config, indent=2), encoding="utf-8")
-        optimizer, model.optimizer = model.optimizer, None  # Keras would save its state too
+        optimizer = getattr(model, "optimizer", None)
+        model.optimizer = None  # Keras would save its state too
         try:
             model.save_weights(temporary / KERAS_WEIGHTS)
         finally:

@@ -45,7 +45,7 @@ def preset(tmp_path_factory):
 
 COMMANDS = (
     *("demo-corpus", "write-records", "pretrain", "probe", "embed", "classify", "index", "search"),
-    *("convert", "publish"),
+    *("convert", "publish", "validate-records"),
 )
 
 
@@ -102,6 +102,13 @@ def test_index_search_and_classify(corpus, text_tower, tmp_path, capsys):
     assert len(capsys.readouterr().out.splitlines()) == 2
     assert main(["classify", str(files[0]), *preset]) == 2
     assert "--classes-file" in capsys.readouterr().err
+
+
+def test_validate_records(records, capsys):
+    assert main(["validate-records", str(records / "curated"), "--num-classes", "30"]) == 0
+    assert "8 records, 0 anomalies." in capsys.readouterr().out
+    assert main(["validate-records", str(records / "curated"), "--num-classes", "1"]) == 1
+    assert "are not all in 0 to 0" in capsys.readouterr().err
 
 
 def test_convert(preset, tmp_path, capsys):

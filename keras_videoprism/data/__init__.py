@@ -17,6 +17,7 @@ _MODULES = {
     "sample": ("random_segment", "uniform"),
     "schema": ("SCHEMA_VERSION", "check_record", "encode_clip", "parse_clip", "stable_clip_id"),
     "tokenize": ("Tokenizer", "canonicalize", "train_tokenizer"),
+    "validate": ("validate_records",),
     "video": ("Video", "VideoError", "frame_times", "iter_video", "read_video"),
     "write": ("WriteReport", "write_records"),
 }
