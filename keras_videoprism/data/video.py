@@ -168,7 +168,10 @@ def _open(path: str | os.PathLike[str]) -> Iterator[tuple[InputContainer, VideoS
             with av.open(file, "r", options={"format_whitelist": _CONTAINERS}) as container:
                 if not container.streams.video:
                     raise VideoError(f"{path}: no video stream")
-                yield container, container.streams.video[0]
+                stream = container.streams.video[0]
+                if stream.codec_context is None:
+                    raise VideoError(f"{path}: no decoder knows the codec of its video stream")
+                yield container, stream
     except (OSError, av.FFmpegError) as error:
         raise VideoError(f"{path}: cannot be read: {error.strerror or error}") from error
 
