@@ -207,6 +207,8 @@ def _finish(
         _write_summary(output_dir, source, files, written, skipped, options)
     for shard in shards:
         shard.with_suffix(".json").unlink()
+        for stale in output_dir.glob(f".{shard.name}.*.tmp"):  # of a call that was killed
+            stale.unlink()
     if not written:
         name, reason = skipped[0]
         raise ValueError(f"none of {len(rows)} clips could be written; {name}: {reason}")

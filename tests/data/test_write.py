@@ -104,6 +104,8 @@ def test_an_interrupted_call_goes_on(video_folder, tmp_path):
     names = {path.name for path in (tmp_path / "out").iterdir()}
     assert names == {first.name, first.with_suffix(".json").name}
     made = first.stat().st_mtime_ns
+    # A killed process leaves its temporary file.
+    (tmp_path / "out" / ".clips-00001-of-00003.tfrecord.1.tmp").write_bytes(b"half")
     write_records(rows, tmp_path / "out", num_shards=3)
     write_records(rows, tmp_path / "whole", num_shards=3)
     assert first.stat().st_mtime_ns == made
