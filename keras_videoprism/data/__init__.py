@@ -12,7 +12,7 @@ _MODULES = {
     "augment": ("random_flip", "random_resized_crop", "resize"),
     "index": ("RecordIndex", "open_records"),
     "manifest": ("Row", "read_manifest"),
-    "mix": ("alternate",),
+    "mix": ("alternate", "num_draws"),
     "read": ("read_records",),
     "sample": ("random_segment", "uniform"),
     "schema": ("SCHEMA_VERSION", "check_record", "encode_clip", "parse_clip", "stable_clip_id"),

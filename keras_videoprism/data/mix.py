@@ -12,7 +12,10 @@ Tensor = Any
 
 
 def alternate(
-    datasets: Sequence[tf.data.Dataset], weights: Sequence[float] | None = None, seed: int = 0
+    datasets: Sequence[tf.data.Dataset],
+    weights: Sequence[float] | None = None,
+    seed: int = 0,
+    start: int = 0,
 ) -> tf.data.Dataset:
     """Draws each batch from one of several data sets.
 
@@ -22,6 +25,8 @@ def alternate(
         datasets: endless datasets of batches (dicts), such as `read_records(..., repeat=True)`.
         weights: how often each is drawn, in any unit; equal by default.
         seed: seed of the schedule.
+        start: step to begin with, to go on after an interruption. The data sets must then begin
+            where they were: `read_records(..., start=n)` with the n of `num_draws`.
 
     Returns:
         Endless dataset of batches; a dimension in which the sources differ is None in its
@@ -40,8 +45,19 @@ def alternate(
         raise ValueError("the data sets have no key in common")
     datasets = [dataset.map(lambda batch: {k: batch[k] for k in keys}) for dataset in datasets]
     cumulative = _cumulative_weights(len(datasets), weights)
-    choices = tf.data.Dataset.counter().map(lambda step: choose_source(cumulative, seed, step))
+    choices = tf.data.Dataset.counter(start).map(lambda step: choose_source(cumulative, seed, step))
     return tf.data.Dataset.choose_from_datasets(datasets, choices)
+
+
+def num_draws(
+    num_datasets: int, steps: int, weights: Sequence[float] | None = None, seed: int = 0
+) -> list[int]:
+    """How often `alternate` draws each data set in its first `steps` steps."""
+    cumulative = _cumulative_weights(num_datasets, weights)
+    choices = tf.map_fn(
+        lambda step: choose_source(cumulative, seed, step), tf.range(steps, dtype=tf.int64)
+    )
+    return tf.math.bincount(choices, minlength=num_datasets, dtype=tf.int64).numpy().tolist()
 
 
 def choose_source(cumulative_weights: Tensor, seed: int, step: Tensor) -> Tensor:

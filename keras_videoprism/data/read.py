@@ -48,6 +48,8 @@ def read_records(
     drop_remainder: bool = True,
     caption: str = "random",
     seed: int = 0,
+    start: int = 0,
+    process: tuple[int, int] = (0, 1),
 ) -> tf.data.Dataset:
     """Reads record folders as batches.
 
@@ -68,6 +70,9 @@ def read_records(
         drop_remainder: leave out the last n mod B clips of each epoch.
         caption: "random" or "first" of a clip's captions.
         seed: seed of order, sampling, crops, flips and captions.
+        start: number of batches to leave out, to go on after an interruption; they are neither
+            read nor decoded, and what follows is the same as without it.
+        process: (i, n): this is process i of n, which reads every n-th clip of one common order.
 
     Returns:
         Dataset of dicts with `videos` float32 [B, T, H, W, 3] in [0, 1], `clip_id` int64 [B] and,
@@ -82,7 +87,13 @@ def read_records(
         image_size = (image_size, image_size)
     _check_choice("sampling", sampling, ("uniform", "random_segment"))
     _check_choice("caption", caption, ("random", "first"))
-    _check_sizes(index, batch_size, num_frames, image_size, repeat, drop_remainder)
+    rank, num_processes = process
+    if not 0 <= rank < num_processes or start < 0:
+        raise ValueError(
+            f"needs process=(i, n) with 0 <= i < n and start >= 0, received {process} and {start}"
+        )
+    common_size = batch_size * num_processes
+    _check_sizes(index, batch_size, common_size, num_frames, image_size, repeat, drop_remainder)
     _check_contents(index, tokenizer, num_classes)
     load = partial(
         _load_clip,
@@ -98,13 +109,15 @@ def read_records(
     )
     epoch_length = len(index.offsets)
     if drop_remainder:
-        epoch_length -= epoch_length % batch_size
-    dataset = _stream(index, epoch_length, shuffle, repeat, seed)
+        epoch_length -= epoch_length % common_size
+    first = rank + start * common_size
+    dataset = _stream(index, epoch_length, (first, num_processes), shuffle, repeat, seed)
     dataset = dataset.map(load, num_parallel_calls=tf.data.AUTOTUNE)
     dataset = dataset.batch(batch_size, drop_remainder=drop_remainder)
     if tokenizer is not None:
         dataset = dataset.map(lambda batch: _tokenize(batch, tokenizer))
-    num_batches = tf.data.INFINITE_CARDINALITY if repeat else math.ceil(epoch_length / batch_size)
+    num_clips = len(range(first, epoch_length, num_processes))
+    num_batches = tf.data.INFINITE_CARDINALITY if repeat else math.ceil(num_clips / batch_size)
     dataset = dataset.apply(tf.data.experimental.assert_cardinality(num_batches))
     return dataset.prefetch(tf.data.AUTOTUNE)
 
@@ -117,6 +130,7 @@ def _check_choice(name: str, value: str, choices: tuple[str, ...]) -> None:
 def _check_sizes(
     index: RecordIndex,
     batch_size: int,
+    common_size: int,
     num_frames: int,
     image_size: tuple[int, int],
     repeat: bool,
@@ -127,9 +141,9 @@ def _check_sizes(
             "batch_size, num_frames and image_size must be positive, received "
             f"{batch_size}, {num_frames}, {image_size}"
         )
-    if drop_remainder and batch_size > len(index.offsets):
+    if drop_remainder and common_size > len(index.offsets):
         raise ValueError(
-            f"{len(index.offsets)} clips do not fill one batch of {batch_size}; "
+            f"{len(index.offsets)} clips do not fill one batch of {common_size}; "
             "reduce batch_size or pass drop_remainder=False"
         )
     if repeat and not drop_remainder:
@@ -154,10 +168,15 @@ def _check_contents(
 
 
 def _stream(
-    index: RecordIndex, epoch_length: int, shuffle: bool, repeat: bool, seed: int
+    index: RecordIndex,
+    epoch_length: int,
+    steps: tuple[int, int],
+    shuffle: bool,
+    repeat: bool,
+    seed: int,
 ) -> tf.data.Dataset:
     """Pairs of (epoch, position in the index) int64 [2] and the record there."""
-    positions = _positions(len(index.offsets), epoch_length, shuffle, repeat, seed)
+    positions = _positions(len(index.offsets), epoch_length, steps, shuffle, repeat, seed)
     # Tensors, not arrays: these would be copied into the graph.
     files, shard_ids, offsets = (tf.constant(part) for part in index[:3])
     records = positions.flat_map(
@@ -167,9 +186,14 @@ def _stream(
 
 
 def _positions(
-    num_clips: int, epoch_length: int, shuffle: bool, repeat: bool, seed: int
+    num_clips: int,
+    epoch_length: int,
+    steps: tuple[int, int],
+    shuffle: bool,
+    repeat: bool,
+    seed: int,
 ) -> tf.data.Dataset:
-    """Pairs (epoch, position in the index), int64 [2]."""
+    """Pairs (epoch, position in the index), int64 [2]; `steps`: the first and their distance."""
 
     def locate(step: Tensor) -> Tensor:
         epoch, position = step // epoch_length, step % epoch_length
@@ -179,8 +203,10 @@ def _positions(
             )
         return tf.stack([epoch, position])
 
-    steps = tf.data.Dataset.counter() if repeat else tf.data.Dataset.range(epoch_length)
-    return steps.map(locate)
+    first, distance = steps
+    if repeat:
+        return tf.data.Dataset.counter(first, distance).map(locate)
+    return tf.data.Dataset.range(first, epoch_length, distance).map(locate)
 
 
 def _record_at(

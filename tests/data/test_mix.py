@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from keras_videoprism.data.mix import alternate
+from keras_videoprism.data.mix import alternate, num_draws
 
 
 def source(value: int, num_frames: int, **extra: int) -> tf.data.Dataset:
@@ -59,3 +59,19 @@ def test_bad_arguments():
             alternate([source(0, 1), source(1, 1)], weights)
     with pytest.raises(ValueError, match="no key in common"):
         alternate([source(0, 1).map(lambda b: {"a": b["step"]}), source(0, 1)])
+
+
+def test_goes_on_where_it_stopped():
+    """Each source begins with the batch that it had not given yet."""
+    weights, steps = [1.0, 3.0], 17
+    whole = alternate([source(0, 1), source(1, 8)], weights, seed=2)
+    expected = [
+        (int(b["videos"].max()), int(b["step"])) for b in whole.take(40).as_numpy_iterator()
+    ]
+    drawn = num_draws(2, steps, weights, seed=2)
+    assert drawn == [sum(of == value for of, _ in expected[:steps]) for value in (0, 1)]
+    sources = [source(0, 1).skip(drawn[0]), source(1, 8).skip(drawn[1])]
+    rest = alternate(sources, weights, seed=2, start=steps)
+    found = [(int(b["videos"].max()), int(b["step"])) for b in rest.take(23).as_numpy_iterator()]
+    assert found == expected[steps:]
+    assert num_draws(2, 0) == [0, 0]

@@ -165,3 +165,50 @@ def test_missing_caption_or_label(bare_folder, tokenizer, video_folder, tmp_path
     write_records([row], tmp_path / "c")
     with pytest.raises(ValueError, match="no clip has a label"):
         read_records(tmp_path / "c", batch_size=1, num_classes=3, **SIZE)
+
+
+@pytest.mark.parametrize("start", [1, 4, 7])
+def test_goes_on_where_it_stopped(folder, tokenizer, start):
+    """Three batches an epoch: the same batches, in the middle of an epoch and after others."""
+    reading = {"batch_size": 2, "shuffle": True, "repeat": True, "tokenizer": tokenizer, "seed": 3}
+    reading |= {"augment": True, "sampling": "random_segment", **SIZE}
+    whole = batches(read_records(folder, **reading), 10)
+    assert_equal(batches(read_records(folder, start=start, **reading), 10 - start), whole[start:])
+
+
+def test_goes_on_in_a_finite_epoch(folder):
+    whole = batches(read_records(folder, batch_size=4, drop_remainder=False, **SIZE))
+    rest = read_records(folder, batch_size=4, drop_remainder=False, start=1, **SIZE)
+    assert rest.cardinality() == 1
+    assert_equal(batches(rest), whole[1:])
+
+
+@pytest.mark.parametrize("num_processes", [1, 2, 3])
+def test_processes_share_an_epoch(folder, num_processes):
+    """Each clip once, whatever the number of processes; another order in the next epoch."""
+    epochs = []
+    for epoch in range(2):
+        ids = []
+        for rank in range(num_processes):
+            dataset = read_records(
+                folder,
+                batch_size=1,
+                shuffle=True,
+                repeat=True,
+                process=(rank, num_processes),
+                start=epoch * (6 // num_processes),
+                **SIZE,
+            )
+            ids.append([int(b["clip_id"][0]) for b in batches(dataset, 6 // num_processes)])
+        epochs.append([clip for step in zip(*ids, strict=True) for clip in step])
+    assert len(set(epochs[0])) == 6 and set(epochs[0]) == set(epochs[1]) and epochs[0] != epochs[1]
+    single = read_records(folder, batch_size=1, shuffle=True, repeat=True, **SIZE)
+    assert epochs[0] == [int(batch["clip_id"][0]) for batch in batches(single, 6)]
+
+
+def test_wrong_process_or_start(folder):
+    for wrong in ({"process": (2, 2)}, {"process": (-1, 2)}, {"start": -1}):
+        with pytest.raises(ValueError, match="process"):
+            read_records(folder, batch_size=1, **wrong, **SIZE)
+    with pytest.raises(ValueError, match="do not fill one batch of 8"):
+        read_records(folder, batch_size=4, process=(0, 2), **SIZE)
