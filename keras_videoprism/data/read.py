@@ -70,8 +70,7 @@ def read_records(
         drop_remainder: leave out the last n mod B clips of each epoch.
         caption: "random" or "first" of a clip's captions.
         seed: seed of order, sampling, crops, flips and captions.
-        start: number of batches to leave out, to go on after an interruption; they are neither
-            read nor decoded, and what follows is the same as without it.
+        start: number of batches to leave out unread; what follows is the same as without it.
         process: (i, n): this is process i of n, which reads every n-th clip of one common order.
 
     Returns:
@@ -83,16 +82,10 @@ def read_records(
         ValueError: what `open_records` finds, a missing caption or label, a bad argument.
     """
     index = open_records(path_or_paths)
-    if isinstance(image_size, int):
-        image_size = (image_size, image_size)
+    image_size = (image_size, image_size) if isinstance(image_size, int) else image_size
     _check_choice("sampling", sampling, ("uniform", "random_segment"))
     _check_choice("caption", caption, ("random", "first"))
-    rank, num_processes = process
-    if not 0 <= rank < num_processes or start < 0:
-        raise ValueError(
-            f"needs process=(i, n) with 0 <= i < n and start >= 0, received {process} and {start}"
-        )
-    common_size = batch_size * num_processes
+    common_size = _common_size(batch_size, process, start)
     _check_sizes(index, batch_size, common_size, num_frames, image_size, repeat, drop_remainder)
     _check_contents(index, tokenizer, num_classes)
     load = partial(
@@ -108,23 +101,32 @@ def read_records(
         seed=seed,
     )
     epoch_length = len(index.offsets)
-    if drop_remainder:
-        epoch_length -= epoch_length % common_size
-    first = rank + start * common_size
-    dataset = _stream(index, epoch_length, (first, num_processes), shuffle, repeat, seed)
+    epoch_length -= epoch_length % common_size if drop_remainder else 0
+    steps = (process[0] + start * common_size, process[1])
+    dataset = _stream(index, epoch_length, steps, shuffle, repeat, seed)
     dataset = dataset.map(load, num_parallel_calls=tf.data.AUTOTUNE)
     dataset = dataset.batch(batch_size, drop_remainder=drop_remainder)
     if tokenizer is not None:
         dataset = dataset.map(lambda batch: _tokenize(batch, tokenizer))
-    num_clips = len(range(first, epoch_length, num_processes))
-    num_batches = tf.data.INFINITE_CARDINALITY if repeat else math.ceil(num_clips / batch_size)
-    dataset = dataset.apply(tf.data.experimental.assert_cardinality(num_batches))
-    return dataset.prefetch(tf.data.AUTOTUNE)
+    num_batches = math.ceil(len(range(steps[0], epoch_length, steps[1])) / batch_size)
+    cardinality = tf.data.INFINITE_CARDINALITY if repeat else num_batches
+    checked = dataset.apply(tf.data.experimental.assert_cardinality(cardinality))
+    return checked.prefetch(tf.data.AUTOTUNE)
 
 
 def _check_choice(name: str, value: str, choices: tuple[str, ...]) -> None:
     if value not in choices:
         raise ValueError(f"{name} must be one of {choices}, received {value!r}")
+
+
+def _common_size(batch_size: int, process: tuple[int, int], start: int) -> int:
+    """Clips that all processes read in a step."""
+    rank, num_processes = process
+    if not 0 <= rank < num_processes or start < 0:
+        raise ValueError(
+            f"needs process=(i, n) with 0 <= i < n and start >= 0, received {process} and {start}"
+        )
+    return batch_size * num_processes
 
 
 def _check_sizes(

@@ -57,3 +57,10 @@ def test_flip_mirrors_all_frames_half_of_the_time():
     mirrored = [bool((flip == frames[:, :, ::-1]).numpy().all()) for flip in flips]
     assert 70 < sum(mirrored) < 130
     np.testing.assert_array_equal(flips[mirrored.index(False)], frames)
+
+
+def test_frames_of_the_right_size_are_only_scaled():
+    frames = np.random.default_rng(0).integers(0, 256, (2, 8, 12, 3), dtype=np.uint8)
+    for method in ("bilinear", "lanczos3"):
+        result = resize(frames, (8, 12), method).numpy()
+        np.testing.assert_allclose(result, frames / 255.0, atol=1e-6)
