@@ -46,8 +46,7 @@ def main() -> None:
     )
     if options.tune == "lora":
         model.encoder.enable_lora(options.rank)
-    frames, rows, columns = model.encoder.position_shape
-    size = (rows * model.encoder.patch_size, columns * model.encoder.patch_size)
+    frames, size = model.encoder.position_shape[0], model.encoder.image_size
 
     def batches(folder: Path, name: str, shuffle: bool):
         records = Path("records") / name

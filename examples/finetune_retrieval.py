@@ -44,9 +44,7 @@ def main() -> None:
     model.video_encoder.trainable = options.tune != "frozen"
     if options.tune == "lora":
         model.video_encoder.enable_lora(options.rank)
-    frames, rows, columns = model.video_encoder.position_shape
-    patch = model.video_encoder.patch_size
-    size = (rows * patch, columns * patch)
+    frames, size = model.video_encoder.position_shape[0], model.video_encoder.image_size
 
     def batches(folder: Path, name: str, training: bool):
         records = Path("records") / name

@@ -28,11 +28,11 @@ def parser() -> argparse.ArgumentParser:
         epilog="Exit status: 0 all done, 1 some inputs failed (listed last), 2 wrong call.",
     )
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    for add in (
-        *(_add_demo_corpus, _add_write_records, _add_validate_records),
-        *(_add_pretrain, _add_probe),
-    ):
-        add(commands)
+    _add_demo_corpus(commands)
+    _add_write_records(commands)
+    _add_validate_records(commands)
+    _add_pretrain(commands)
+    _add_probe(commands)
     cli.add_commands(commands)
     return parser
 

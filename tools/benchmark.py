@@ -15,6 +15,7 @@ import os
 import statistics
 import sys
 import time
+from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
 from pathlib import Path
@@ -78,10 +79,16 @@ def measure(side: str, sizes: argparse.Namespace) -> dict[str, Any]:
 
     model = benchmark_sides.SIDES[side](sizes)
     batch = benchmark_sides.random_batch(sizes)
+    measured = time_steps(lambda: model.train_on_batch(batch), sizes.steps)
+    return {**measured, "parameters": model.count_params()}
+
+
+def time_steps(run: Callable[[], Any], steps: int) -> dict[str, Any]:
+    """Call `run` once, which compiles it, and then `steps` times."""
     seconds = []
-    for _ in range(1 + sizes.steps):
+    for _ in range(1 + steps):
         start = time.perf_counter()
-        model.train_on_batch(batch)
+        run()
         seconds.append(time.perf_counter() - start)
     step = statistics.median(seconds[1:])
     return {
@@ -89,7 +96,6 @@ def measure(side: str, sizes: argparse.Namespace) -> dict[str, Any]:
         "compile_seconds": seconds[0] - step,
         "all_step_seconds": seconds,
         "peak_bytes": peak_bytes(),
-        "parameters": model.count_params(),
     }
 
 

@@ -4,7 +4,6 @@ Every side runs in a process of its own, which chooses its backend before it imp
 """
 
 import os
-import statistics
 import tempfile
 import time
 from argparse import Namespace
@@ -19,7 +18,7 @@ PRODUCT_SIZE = 4096  # of the square matrices that measure the machine's peak
 
 def measure(side: str, sizes: Namespace) -> dict[str, Any]:
     """Seconds of a forward pass, compilation and the process' peak memory."""
-    from benchmark import peak_bytes
+    from benchmark import time_steps
 
     os.environ["KERAS_BACKEND"] = "tensorflow" if "TensorFlow" in side else "jax"
     if side == PEAK:
@@ -29,20 +28,7 @@ def measure(side: str, sizes: Namespace) -> dict[str, Any]:
     parameters = model.count_params()
     forward = SIDES[side](model, sizes)
     del model
-    seconds = []
-    for _ in range(1 + sizes.steps):
-        start = time.perf_counter()
-        forward()
-        seconds.append(time.perf_counter() - start)
-    step = statistics.median(seconds[1:])
-    return {
-        "step_seconds": step,
-        "compile_seconds": seconds[0] - step,
-        "all_step_seconds": seconds,
-        "peak_bytes": peak_bytes(),
-        "parameters": parameters,
-        "flops": flops,
-    }
+    return {**time_steps(forward, sizes.steps), "parameters": parameters, "flops": flops}
 
 
 def forward_flops(model: Any, sizes: Namespace) -> int:

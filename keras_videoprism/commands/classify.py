@@ -86,12 +86,10 @@ def classify_files(
     else:
         encoder = model.encoder
         compile_forward(model)
-    frames, rows, columns = encoder.position_shape
-    size = (rows * encoder.patch_size, columns * encoder.patch_size)
     found, failed = [], []
     for index, file in enumerate(files):
         try:
-            clip = read_clip(file, frames, size)[None]
+            clip = read_clip(file, encoder.position_shape[0], encoder.image_size)[None]
         except VideoError as error:
             failed.append((str(file), str(error).removeprefix(f"{file}: ")))
         else:

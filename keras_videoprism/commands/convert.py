@@ -8,8 +8,9 @@ import numpy as np
 
 from keras_videoprism import presets
 from keras_videoprism.converters import to_keras_hub, to_transformers
+from keras_videoprism.converters.transformers import video_prism_of
 from keras_videoprism.data.atomic import atomic_folder
-from keras_videoprism.models import VideoClassifier, VideoPrism, VideoPrismLvT
+from keras_videoprism.models import VideoClassifier, VideoPrismLvT
 
 TARGETS = ("keras_videoprism", "transformers", "keras_hub")
 TOLERANCE = 1e-4
@@ -65,9 +66,7 @@ def _difference(one: keras.Model, other: keras.Model) -> float:
 
 def _random_inputs(model: keras.Model) -> Any:
     """Two frames of two patches a side, and a short text."""
-    encoder = model if isinstance(model, VideoPrism) else None
-    encoder = encoder or getattr(model, "video_encoder", None) or model.encoder
-    generator, side = np.random.default_rng(0), 2 * encoder.patch_size
+    generator, side = np.random.default_rng(0), 2 * video_prism_of(model).patch_size
     videos = generator.random((1, 2, side, side, 3), "float32")
     if not isinstance(model, VideoPrismLvT):
         return videos

@@ -67,9 +67,8 @@ def embed(
         sampling, resize_method, crop: see `read_clip`.
     """
     encoder = model.video_encoder if isinstance(model, VideoPrismLvT) else model
-    frames, rows, columns = encoder.position_shape
-    num_frames = num_frames or frames
-    image_size = image_size or (rows * encoder.patch_size, columns * encoder.patch_size)
+    num_frames = num_frames or encoder.position_shape[0]
+    image_size = image_size or encoder.image_size
     embeddings, done, times, failed = [], [], [], []
     for index, file in enumerate(files):
         found = []

@@ -186,14 +186,14 @@ def pretrain(
     arguments: dict[str, Any] = {"output": output, "seed": seed, "num_micro_batches": micro_batches}
     if stage == 1:
         model = _stage1_towers(preset, init, tokenizer)
-        size = image_size or _native_size(model.video_encoder)
+        size = image_size or model.video_encoder.image_size
         batches = read_sources(sources, size, model.tokenizer, seed=seed)
         ratio = 0.5 if masking_ratio is None else masking_ratio
         return train_stage1(model, batches, optimizer, steps, dropping_ratio=ratio, **arguments)
     if teacher is None:
         raise ValueError("stage 2 needs a teacher: the preset folder that stage 1 wrote.")
     student = VideoPrism.from_preset(preset, load_weights=init)
-    batches = read_sources(sources, image_size or _native_size(student), seed=seed)
+    batches = read_sources(sources, image_size or student.image_size, seed=seed)
     ratio = 0.65 if masking_ratio is None else masking_ratio
     stage1_model = VideoPrismLvT.from_preset(str(teacher))
     return train_stage2(
@@ -217,11 +217,6 @@ def _stage1_towers(preset: str, init: bool, tokenizer: str | Path | None) -> Vid
     )
     model.tokenizer = loaded
     return model
-
-
-def _native_size(encoder: VideoPrism) -> tuple[int, int]:
-    _, rows, columns = encoder.position_shape
-    return rows * encoder.patch_size, columns * encoder.patch_size
 
 
 def _one_for_each(name: str, values: Sequence, records: Sequence) -> Sequence:

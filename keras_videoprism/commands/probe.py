@@ -78,14 +78,13 @@ def probe(
     seed: int = 0,
 ) -> float:
     """Score of a frozen `VideoPrism` on labelled records; see `probe_features`."""
-    frames, rows, columns = encoder.position_shape
 
     def features(records: str | Path | Sequence[str | Path]) -> Features:
         batches = read_records(
             records,
             batch_size=batch_size,
-            num_frames=num_frames or frames,
-            image_size=image_size or (rows * encoder.patch_size, columns * encoder.patch_size),
+            num_frames=num_frames or encoder.position_shape[0],
+            image_size=image_size or encoder.image_size,
             num_classes=num_classes if multi_label else None,
             drop_remainder=False,
         )

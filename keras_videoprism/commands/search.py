@@ -116,9 +116,8 @@ def search(model: VideoPrismLvT, index: Embeddings, query: str | Path, top_k: in
     """The windows nearest to a sentence (str) or to a video or image file (Path), best first."""
     if isinstance(query, Path):
         encoder = model.video_encoder
-        frames, rows, columns = encoder.position_shape
-        size = (rows * encoder.patch_size, columns * encoder.patch_size)
-        vector = embed_clips(model, read_clip(query, frames, size)[None])
+        clip = read_clip(query, encoder.position_shape[0], encoder.image_size)
+        vector = embed_clips(model, clip[None])
     else:
         vector = keras.ops.convert_to_numpy(model.encode_text([query]))
     scores = cosine_similarity(vector, index.embeddings)[0]

@@ -91,9 +91,8 @@ def to_keras_hub(model: Model) -> keras.Model:
         model.text_norm_policy != "pre" or encoder.mlp_dim != 4 * encoder.hidden_dim
     ):
         raise ValueError("KerasHub has only text towers with norm policy 'pre' and mlp_dim = 4D.")
-    frames, rows, columns = encoder.position_shape
     backbone = keras_hub.models.VideoPrismBackbone(
-        num_frames=frames,
+        num_frames=encoder.position_shape[0],
         patch_size=encoder.patch_size,
         hidden_dim=encoder.hidden_dim,
         intermediate_dim=encoder.mlp_dim,
@@ -104,7 +103,7 @@ def to_keras_hub(model: Model) -> keras.Model:
         vocabulary_size=model.vocabulary_size if two_towers else 0,
         num_text_layers=model.num_text_layers if two_towers else 0,
         attention_logit_soft_cap=encoder.logit_cap,
-        image_shape=(rows * encoder.patch_size, columns * encoder.patch_size, 3),
+        image_shape=(*encoder.image_size, 3),
         dtype=model.dtype_policy,
     )
     _copy(model, backbone, _paths(model))

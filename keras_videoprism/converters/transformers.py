@@ -286,12 +286,11 @@ def _encoder_config(vision: dict) -> dict[str, Any]:
 
 
 def _transformers_config(model: Model) -> dict[str, Any]:
-    encoder = _encoder(model)
-    frames, rows, columns = encoder.position_shape
+    encoder = video_prism_of(model)
     vision = {
         "model_type": "videoprism_vision_model",
-        "image_size": [rows * encoder.patch_size, columns * encoder.patch_size],
-        "num_frames": frames,
+        "image_size": list(encoder.image_size),
+        "num_frames": encoder.position_shape[0],
         "tubelet_size": [1, encoder.patch_size, encoder.patch_size],
         "hidden_size": encoder.hidden_dim,
         "num_attention_heads": encoder.num_heads,
@@ -325,7 +324,8 @@ def _transformers_config(model: Model) -> dict[str, Any]:
     }
 
 
-def _encoder(model: Model) -> VideoPrism:
+def video_prism_of(model: Model) -> VideoPrism:
+    """The video encoder that a model is or has."""
     if isinstance(model, VideoPrismLvT):
         return model.video_encoder
     return model.encoder if isinstance(model, VideoClassifier) else model

@@ -74,6 +74,12 @@ class VideoPrism(Backbone):
         self.mlp_dim = mlp_dim
         self.logit_cap = logit_cap
 
+    @property
+    def image_size(self) -> tuple[int, int]:
+        """Native (height, width) in pixels; any multiple of the patch runs."""
+        _, rows, columns = self.position_shape
+        return rows * self.patch_size, columns * self.patch_size
+
     def call(
         self,
         videos: Tensor,

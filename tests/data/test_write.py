@@ -90,16 +90,21 @@ def test_refusals_leave_nothing_behind(video_folder, tmp_path):
         write_records(rows, tmp_path / "out")
 
 
-def test_an_interrupted_call_goes_on(video_folder, tmp_path):
-    """Shards that are whole are not made again, and all bytes are those of one call."""
-    rows = read_manifest(video_folder)
+def write_and_interrupt(rows, folder):
+    """Ends in the second of three shards."""
 
     def interrupt(done, total):
         if done == 4:
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        write_records(rows, tmp_path / "out", num_shards=3, progress=interrupt)
+        write_records(rows, folder, num_shards=3, progress=interrupt)
+
+
+def test_an_interrupted_call_goes_on(video_folder, tmp_path):
+    """Shards that are whole are not made again, and all bytes are those of one call."""
+    rows = read_manifest(video_folder)
+    write_and_interrupt(rows, tmp_path / "out")
     first = tmp_path / "out" / "clips-00000-of-00003.tfrecord"
     names = {path.name for path in (tmp_path / "out").iterdir()}
     assert names == {first.name, first.with_suffix(".json").name}
@@ -115,13 +120,7 @@ def test_an_interrupted_call_goes_on(video_folder, tmp_path):
 
 def test_other_options_make_shards_again(video_folder, tmp_path):
     rows = read_manifest(video_folder)
-
-    def interrupt(done, total):
-        if done == 4:
-            raise KeyboardInterrupt
-
-    with pytest.raises(KeyboardInterrupt):
-        write_records(rows, tmp_path / "out", num_shards=3, progress=interrupt)
+    write_and_interrupt(rows, tmp_path / "out")
     write_records(rows, tmp_path / "out", num_shards=3, num_frames=2)
     assert all(parse_clip(record)["frames"].shape == (2,) for record in records(tmp_path / "out"))
 

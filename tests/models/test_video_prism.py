@@ -84,3 +84,8 @@ def test_bad_videos(video_prism):
         video_prism(np.zeros((4, 24, 24, 3), "float32"))
     with pytest.raises(ValueError, match="received uint8. Divide by 255"):
         video_prism(np.zeros((1, 4, 24, 24, 3), "uint8"))
+
+
+def test_native_image_size():
+    model = VideoPrism(patch_size=4, position_shape=(2, 3, 5), hidden_dim=8, num_heads=2, mlp_dim=8)
+    assert model.image_size == (12, 20)
