@@ -32,11 +32,26 @@ PRESET_FACTORY = ("models", "from_preset", "presets")
 # makes constants on the host, such as sinusoids and resize weights.
 ALLOWED_PACKAGES = {
     "layers": {"keras", "numpy"},
-    "data": {"numpy", "tensorflow", "av", "sentencepiece", "sklearn"},
+    "data": {"numpy", "tensorflow", "av", "sentencepiece", "google"},
     "evaluation": {"numpy", "keras"},
 }
 # Optional dependencies, imported inside the functions that need them.
-OPTIONAL_PACKAGES = {"apache_beam", "matplotlib", "sklearn", "tensorflow_data_validation"}
+OPTIONAL_PACKAGES = {
+    "PIL",
+    "apache_beam",
+    "cv2",
+    "fsspec",
+    "google_crc32c",
+    "matplotlib",
+    "nltk",
+    "scipy",
+    "sklearn",
+    "tensorflow_data_validation",
+    "tensorflow_io",
+    "tensorflow_metadata",
+}
+# Of these, what the units above may use.
+ALLOWED_PACKAGES["data"] |= OPTIONAL_PACKAGES
 
 BACKEND_NEUTRAL = {"layers", "models", "training", "heads", "converters"}
 BACKEND_CODE = Path("training/train_step.py")
