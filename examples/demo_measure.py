@@ -194,7 +194,7 @@ def pictures(demo: Demo) -> list[tuple]:
     """Masks on real frames, clips nearest to captions, similarity of a patch to all others."""
     test = demo.batches("test")
     grid = demo.stage2.student.encoder.grid(test[0]["videos"])
-    clip = test[0]["videos"][0]
+    clip = test[0]["videos"][0] / 255
     clip_id = test[0]["clip_id"][:1].astype("int32")
     tube = tube_visible(0, 0, clip_id, grid, 0.5).positions(grid)
     bevt = demo.stage2.visible(clip_id, grid)
@@ -231,7 +231,7 @@ def _masked(visible: np.ndarray, grid: tuple[int, int, int]) -> np.ndarray:
 def _neighbours(demo: Demo, test: list[dict], num_captions: int = 4, num_best: int = 3):
     captions = _captions(demo, test)
     video, text = _embeddings(demo, test, captions)
-    videos = np.concatenate([batch["videos"] for batch in test])
+    videos = np.concatenate([batch["videos"] for batch in test]) / 255
     best = np.argsort(-(text[:num_captions] @ video.T), axis=1)[:, :num_best]
     frames = [[videos[clip][::3] for clip in row] for row in best]
     correct = [[captions[clip] == captions[i] for clip in row] for i, row in enumerate(best)]
@@ -251,4 +251,4 @@ def _similarity(demo: Demo, test: list[dict], grid: tuple[int, int, int]):
         tokens = encoder.predict_on_batch(clip)[0]
         token = tokens[np.ravel_multi_index(query, grid)]
         maps[name] = distillation.cosine(token, tokens).reshape(grid)
-    return demo_report.similarity_picture(clip[0], maps, query)
+    return demo_report.similarity_picture(clip[0] / 255, maps, query)

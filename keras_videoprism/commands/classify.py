@@ -24,7 +24,7 @@ def zero_shot_classify(
 
     Args:
         model: with a tokenizer.
-        videos: [B, T, H, W, 3] in [0, 1].
+        videos: [B, T, H, W, 3], float in [0, 1] or uint8.
         class_names: C different names.
         templates: prompts with one `{}` for the name, or the name of a list of
             `evaluation.zero_shot.TEMPLATES`.

@@ -10,7 +10,7 @@ import numpy as np
 
 from keras_videoprism.data import sample
 from keras_videoprism.data.atomic import atomic_path
-from keras_videoprism.data.augment import resize
+from keras_videoprism.data.augment import central_box, resize
 from keras_videoprism.data.video import VideoError, frame_times, read_video
 from keras_videoprism.models import VideoPrism, VideoPrismLvT
 
@@ -127,7 +127,7 @@ def read_clip(
     start: float | None = None,
     end: float | None = None,
 ) -> np.ndarray:
-    """Frames of a file as a model takes them: float32 [T, H, W, 3] in [0, 1].
+    """Frames of a file as a model takes them: uint8 [T, H, W, 3].
 
     By default the frames of the official demo: spread uniformly without the end point, resized by
     a Lanczos filter. A shorter file repeats frames.
@@ -149,9 +149,13 @@ def read_clip(
     choose = SAMPLINGS[sampling]
     frames = read_video(file, start, end, num_frames=num_frames, sampling=choose).frames
     chosen = frames[choose(len(frames), num_frames)]
+    if crop:
+        (top, left), (height, width) = (
+            part.numpy() for part in central_box(chosen.shape[1:3], image_size)
+        )
+        chosen = chosen[:, top : top + height, left : left + width]
     # One by one: 16 frames of 1080p are 400 MB as float32.
-    clip = [resize(frame[None], image_size, resize_method, crop) for frame in chosen]
-    return np.concatenate(clip)
+    return np.concatenate([resize(frame[None], image_size, resize_method) for frame in chosen])
 
 
 def embed_clips(model: keras.Model, clips: np.ndarray) -> np.ndarray:

@@ -9,7 +9,7 @@ from importlib import import_module
 from typing import Any
 
 _MODULES = {
-    "augment": ("random_flip", "random_resized_crop", "resize"),
+    "augment": ("central_box", "random_box", "random_flip", "resize"),
     "index": ("RecordIndex", "open_records"),
     "manifest": ("Row", "read_manifest"),
     "mix": ("alternate", "num_draws"),

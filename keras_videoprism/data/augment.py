@@ -1,6 +1,7 @@
 """Frames of stored size -> frames of model size, cropped at the centre or at random.
 
-One crop and one flip serve all frames of a clip, so that motion stays what it was.
+A box is (begin, size), each (vertical, horizontal) in pixels. One box and one flip serve all frames
+of a clip, so that motion stays what it was.
 """
 
 from typing import Any
@@ -8,6 +9,7 @@ from typing import Any
 import tensorflow as tf
 
 Tensor = Any
+Box = tuple[Tensor, Tensor]
 
 # The paper names no augmentation; these are the usual ranges of video training, mild because
 # captions and the teacher's targets speak of the whole scene.
@@ -15,48 +17,44 @@ AREA_RANGE = (0.5, 1.0)
 ASPECT_RANGE = (3 / 4, 4 / 3)
 
 
-def resize(
-    frames: Tensor, image_size: tuple[int, int], method: str = "bilinear", crop: bool = True
-) -> Tensor:
-    """Largest central crop of the wanted shape, resized with anti-aliasing.
+def central_box(stored_size: Tensor, image_size: tuple[int, int]) -> Box:
+    """The largest central box of the wanted shape.
 
     Args:
-        frames: uint8 [T, H, W, 3].
-        image_size: (height, width) in pixels.
-        method: filter of `tf.image.resize`.
-        crop: False squeezes the whole frame into `image_size`.
+        stored_size: int [2], height and width of the frames.
+        image_size: (height, width) that the box will be resized to.
 
     Returns:
-        float32 [T, height, width, 3] in [0, 1].
+        int32 [2], int32 [2].
     """
-    stored = tf.shape(frames)[1:3]
-    stored_size, wanted = tf.cast(stored, tf.float64), tf.constant(image_size, tf.float64)
-    size = tf.cast(tf.round(wanted * tf.reduce_min(stored_size / wanted)), tf.int32)
-    size = tf.clip_by_value(size, 1, stored) if crop else stored
-    return _crop_and_resize(frames, (stored - size) // 2, size, image_size, method)
+    stored = tf.cast(stored_size, tf.float64)
+    wanted = tf.constant(image_size, tf.float64)
+    size = tf.cast(tf.round(wanted * tf.reduce_min(stored / wanted)), tf.int32)
+    stored_size = tf.cast(stored_size, tf.int32)
+    size = tf.clip_by_value(size, 1, stored_size)
+    return (stored_size - size) // 2, size
 
 
-def random_resized_crop(frames: Tensor, image_size: tuple[int, int], seed: Tensor) -> Tensor:
-    """As `resize`, with one random box of 50 to 100 % of the area for all frames.
+def random_box(stored_size: Tensor, image_size: tuple[int, int], seed: Tensor) -> Box:
+    """A random box of 50 to 100 % of the area, its shape within 3:4 to 4:3 of the wanted one.
 
     Args:
-        frames: uint8 [T, H, W, 3].
-        image_size: (height, width) in pixels.
+        stored_size, image_size: see `central_box`.
         seed: int [2]; the same seed gives the same box.
 
     Returns:
-        float32 [T, height, width, 3] in [0, 1].
+        int32 [2], int32 [2].
     """
     aspect = image_size[1] / image_size[0]
     begin, size, _ = tf.image.stateless_sample_distorted_bounding_box(
-        image_size=tf.shape(frames)[1:],
+        image_size=tf.concat([tf.cast(stored_size, tf.int32), [3]], 0),
         bounding_boxes=tf.constant([[[0.0, 0.0, 1.0, 1.0]]]),
         seed=seed,
         min_object_covered=0.0,
         aspect_ratio_range=[aspect * ratio for ratio in ASPECT_RANGE],
         area_range=AREA_RANGE,
     )
-    return _crop_and_resize(frames, begin[:2], size[:2], image_size)
+    return begin[:2], size[:2]
 
 
 def random_flip(frames: Tensor, seed: Tensor) -> Tensor:
@@ -68,20 +66,30 @@ def random_flip(frames: Tensor, seed: Tensor) -> Tensor:
     return tf.cond(flip, lambda: tf.reverse(frames, axis=[2]), lambda: frames)
 
 
-def _crop_and_resize(
-    frames: Tensor,
-    begin: Tensor,
-    size: Tensor,
-    image_size: tuple[int, int],
-    method: str = "bilinear",
-) -> Tensor:
-    crop = frames[:, begin[0] : begin[0] + size[0], begin[1] : begin[1] + size[1]]
-    crop = tf.image.convert_image_dtype(crop, tf.float32)
+def resize(frames: Tensor, image_size: tuple[int, int], method: str = "bilinear") -> Tensor:
+    """Whole frames at another size, anti-aliased where they shrink.
 
-    def resized() -> Tensor:
-        frames = tf.image.resize(crop, image_size, method, antialias=True)
-        # Sums of weights can pass 1 by a rounding error; filters other than bilinear overshoot.
-        return tf.clip_by_value(frames, 0.0, 1.0)
+    Args:
+        frames: uint8 [T, H, W, 3].
+        image_size: (height, width) in pixels.
+        method: filter of `tf.image.resize`.
+
+    Returns:
+        uint8 [T, height, width, 3].
+    """
+
+    def filtered(antialias: bool) -> Tensor:
+        pixels = tf.image.resize(frames, image_size, method, antialias=antialias)
+        # Filters other than bilinear overshoot.
+        return tf.cast(tf.clip_by_value(tf.round(pixels), 0.0, 255.0), tf.uint8)
 
     # Frames of the right size stay as they are: filtering takes five times as long as decoding.
-    return tf.cond(tf.reduce_all(tf.equal(size, image_size)), lambda: crop, resized)
+    # Anti-aliasing changes nothing in frames that grow, but takes longer.
+    stored_size = tf.shape(frames)[1:3]
+    return tf.case(
+        [
+            (tf.reduce_all(stored_size == image_size), lambda: frames),
+            (tf.reduce_any(stored_size > image_size), lambda: filtered(True)),
+        ],
+        default=lambda: filtered(False),
+    )

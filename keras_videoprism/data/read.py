@@ -5,30 +5,24 @@ permutation(seed, epoch)[p mod n], and everything random about it is drawn from
 (seed, epoch, clip_id): no state, no shuffle buffer, and the same batches on every machine.
 """
 
+import logging
 import math
 import os
-from collections.abc import Sequence
+import threading
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
 
 import numpy as np
 import tensorflow as tf
 
-from keras_videoprism.data.augment import random_flip, random_resized_crop, resize
 from keras_videoprism.data.index import RecordIndex, open_records
-from keras_videoprism.data.sample import random_segment, uniform
-from keras_videoprism.data.schema import (
-    CAPTIONS,
-    CLIP_ID,
-    FRAMES,
-    LABELS,
-    decode_jpegs,
-    parse_clip,
-)
+from keras_videoprism.data.load import load_clip
 from keras_videoprism.data.tokenize import Tokenizer
 
 Tensor = Any
 
+_LOGGER = logging.getLogger(__name__)
 _READ_BUFFER = 2**16  # bytes read at once; a record is tens of kilobytes
 
 
@@ -50,6 +44,7 @@ def read_records(
     seed: int = 0,
     start: int = 0,
     process: tuple[int, int] = (0, 1),
+    max_bad_records: int = 0,
 ) -> tf.data.Dataset:
     """Reads record folders as batches.
 
@@ -71,12 +66,14 @@ def read_records(
         caption: "random" or "first" of a clip's captions.
         seed: seed of order, sampling, crops, flips and captions.
         start: number of batches to leave out unread; what follows is the same as without it.
+        max_bad_records: so many damaged records are counted, logged and each replaced by the next
+            whole one; one more is an error.
         process: (i, n): this is process i of n, which reads every n-th clip of one common order.
 
     Returns:
-        Dataset of dicts with `videos` float32 [B, T, H, W, 3] in [0, 1], `clip_id` int64 [B] and,
-        as above, `labels` int32 [B] or float32 [B, C], `token_ids` int32 [B, L], `padding_mask`
-        bool [B, L].
+        Dataset of dicts with `videos` uint8 [B, T, H, W, 3], which models scale to [0, 1] on their
+        device, `clip_id` int64 [B] and, as above, `labels` int32 [B] or float32 [B, C],
+        `token_ids` int32 [B, L], `padding_mask` bool [B, L].
 
     Raises:
         ValueError: what `open_records` finds, a missing caption or label, a bad argument.
@@ -89,7 +86,7 @@ def read_records(
     _check_sizes(index, batch_size, common_size, num_frames, image_size, repeat, drop_remainder)
     _check_contents(index, tokenizer, num_classes)
     load = partial(
-        _load_clip,
+        load_clip,
         num_frames=num_frames,
         image_size=image_size,
         num_classes=num_classes,
@@ -103,8 +100,8 @@ def read_records(
     epoch_length = len(index.offsets)
     epoch_length -= epoch_length % common_size if drop_remainder else 0
     steps = (process[0] + start * common_size, process[1])
-    dataset = _stream(index, epoch_length, steps, shuffle, repeat, seed)
-    dataset = dataset.map(load, num_parallel_calls=tf.data.AUTOTUNE)
+    positions = _positions(len(index.offsets), epoch_length, steps, shuffle, repeat, seed)
+    dataset = _clips(index, positions, load, max_bad_records)
     dataset = dataset.batch(batch_size, drop_remainder=drop_remainder)
     if tokenizer is not None:
         dataset = dataset.map(lambda batch: _tokenize(batch, tokenizer))
@@ -169,24 +166,6 @@ def _check_contents(
         )
 
 
-def _stream(
-    index: RecordIndex,
-    epoch_length: int,
-    steps: tuple[int, int],
-    shuffle: bool,
-    repeat: bool,
-    seed: int,
-) -> tf.data.Dataset:
-    """Pairs of (epoch, position in the index) int64 [2] and the record there."""
-    positions = _positions(len(index.offsets), epoch_length, steps, shuffle, repeat, seed)
-    # Tensors, not arrays: these would be copied into the graph.
-    files, shard_ids, offsets = (tf.constant(part) for part in index[:3])
-    records = positions.flat_map(
-        lambda position: _record_at(files, shard_ids, offsets, position[1])
-    )
-    return tf.data.Dataset.zip(positions, records)
-
-
 def _positions(
     num_clips: int,
     epoch_length: int,
@@ -211,6 +190,85 @@ def _positions(
     return tf.data.Dataset.range(first, epoch_length, distance).map(locate)
 
 
+class _BadRecords:
+    """Counts damaged records, and ends the reading when there are too many."""
+
+    def __init__(self, index: RecordIndex, limit: int):
+        self._index = index
+        self._limit = limit
+        self._found: set[int] = set()
+        self._lock = threading.Lock()
+
+    def report(self, position: Tensor, count: Tensor) -> Tensor:
+        """`position`, after `count` records from it on were noted as damaged (graph mode)."""
+        return tf.ensure_shape(tf.numpy_function(self._note, [position, count], tf.int64), [])
+
+    def _note(self, position: np.int64, count: np.int64) -> np.int64:
+        num_clips = len(self._index.offsets)
+        for bad in (position + np.arange(count)) % num_clips:
+            with self._lock:
+                known, number = bad in self._found, len(self._found | {bad})
+                self._found.add(bad)
+            file = self._index.files[self._index.shard_ids[bad]]
+            place = f"{file}: the record at byte {self._index.offsets[bad]} is damaged"
+            if number > self._limit:
+                raise ValueError(
+                    f"{place}; {number} are, max_bad_records={self._limit}. List them with "
+                    "`validate-records` and write them again, or allow more"
+                )
+            if not known:
+                _LOGGER.warning("%s: another stands in (%d of %d)", place, number, self._limit)
+        return position
+
+
+def _clips(
+    index: RecordIndex,
+    positions: tf.data.Dataset,
+    load: Callable[[Tensor, Tensor], dict[str, Tensor]],
+    max_bad_records: int,
+) -> tf.data.Dataset:
+    """The clip at each (epoch, position), or the next whole one in place of a damaged one.
+
+    So batches stay full, and which clips are in a batch does not depend on where reading began.
+    """
+    # Tensors, not arrays: these would be copied into the graph.
+    files, shard_ids, offsets = (tf.constant(part) for part in index[:3])
+    bad_records = _BadRecords(index, max_bad_records)
+
+    def clip_at(epoch_and_position: Tensor) -> tf.data.Dataset:
+        epoch, position = tf.unstack(epoch_and_position)
+
+        def attempt(ahead: Tensor) -> tf.data.Dataset:
+            place = (position + ahead) % len(index.offsets)
+            record = _record_at(files, shard_ids, offsets, place)
+            return record.map(lambda record: (ahead, load(record, epoch)))
+
+        attempts = tf.data.Dataset.range(max_bad_records + 1).flat_map(attempt).ignore_errors()
+        # Reached only when all failed: reports them, which ends the reading.
+        failure = tf.data.Dataset.range(1).map(
+            lambda _: bad_records.report(position, max_bad_records + 1)
+        )
+        return attempts.concatenate(failure.flat_map(attempt)).take(1)
+
+    def note(
+        epoch_and_position: Tensor, ahead: Tensor, clip: dict[str, Tensor]
+    ) -> dict[str, Tensor]:
+        position = epoch_and_position[1]
+        noted = tf.cond(ahead > 0, lambda: bad_records.report(position, ahead), lambda: position)
+        with tf.control_dependencies([noted]):
+            return {key: tf.identity(value) for key, value in clip.items()}
+
+    # Two in flight for each core: one may wait for the file while the other decodes.
+    in_flight = 2 * (os.cpu_count() or 1)
+    clips = positions.interleave(
+        lambda position: clip_at(position).map(lambda ahead, clip: note(position, ahead, clip)),
+        cycle_length=in_flight,
+        num_parallel_calls=in_flight,
+        deterministic=True,
+    )
+    return clips
+
+
 def _record_at(
     files: Tensor, shard_ids: Tensor, offsets: Tensor, position: Tensor
 ) -> tf.data.Dataset:
@@ -223,71 +281,6 @@ def _record_at(
         byte_offsets=tf.gather(offsets, [position]),
     )
     return tf.data.experimental.from_variant(variant, tf.TensorSpec([], tf.string)).take(1)
-
-
-def _load_clip(
-    position: Tensor,
-    record: Tensor,
-    *,
-    num_frames: int,
-    image_size: tuple[int, int],
-    num_classes: int | None,
-    single_label: bool,
-    sampling: str,
-    augment: bool,
-    flip: bool,
-    caption: str | None,
-    seed: int,
-) -> dict[str, Tensor]:
-    """One record at (epoch, position) -> one element of a batch, its caption still a string."""
-    clip = parse_clip(record)
-    seeds = _seeds(seed, position[0], clip[CLIP_ID])
-    videos = _sample_frames(clip[FRAMES], num_frames, sampling, seeds[0])
-    if augment:
-        videos = random_resized_crop(videos, image_size, seeds[1])
-    else:
-        videos = resize(videos, image_size)
-    if flip:
-        videos = random_flip(videos, seeds[2])
-    element = {
-        "videos": tf.ensure_shape(videos, [num_frames, *image_size, 3]),
-        "clip_id": clip[CLIP_ID],
-    }
-    if num_classes is not None:
-        element["labels"] = _multi_hot(clip[LABELS], num_classes)
-    elif single_label:
-        element["labels"] = tf.cast(clip[LABELS][0], tf.int32)
-    if caption is not None:
-        element["caption"] = _choose_caption(clip[CAPTIONS], caption, seeds[3])
-    return element
-
-
-def _seeds(seed: int, epoch: Tensor, clip_id: Tensor) -> Tensor:
-    """Four independent seeds [4, 2] of a clip in an epoch."""
-    epoch_seed = tf.stack([tf.constant(seed, tf.int64), epoch])
-    clip_seed = tf.random.experimental.stateless_fold_in(epoch_seed, clip_id)
-    return tf.random.experimental.stateless_split(clip_seed, num=4)
-
-
-def _sample_frames(frames: Tensor, num_frames: int, sampling: str, seed: Tensor) -> Tensor:
-    """JPEG strings [n] -> uint8 frames [T, H, W, 3]; only these are decoded."""
-    available = tf.size(frames, out_type=tf.int64)
-    if sampling == "uniform":
-        chosen = uniform(available, num_frames)
-    else:
-        chosen = random_segment(available, num_frames, seed)
-    return decode_jpegs(tf.gather(frames, chosen))
-
-
-def _multi_hot(labels: Tensor, num_classes: int) -> Tensor:
-    counts = tf.math.bincount(tf.cast(labels, tf.int32), minlength=num_classes)
-    return tf.ensure_shape(tf.cast(counts > 0, tf.float32), [num_classes])
-
-
-def _choose_caption(captions: Tensor, caption: str, seed: Tensor) -> Tensor:
-    if caption == "first":
-        return captions[0]
-    return captions[tf.random.stateless_uniform([], seed, 0, tf.size(captions), tf.int32)]
 
 
 def _tokenize(batch: dict[str, Tensor], tokenizer: Tokenizer) -> dict[str, Tensor]:

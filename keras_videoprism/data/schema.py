@@ -55,12 +55,21 @@ def encode_jpeg(frame: np.ndarray) -> bytes:
     return image.numpy()
 
 
-def decode_jpegs(images: Tensor) -> Tensor:
-    """JPEG strings [T] -> uint8 RGB frames [T, H, W, 3]; all must have one size."""
+def decode_jpegs(images: Tensor, box: tuple[Tensor, Tensor]) -> Tensor:
+    """A part of JPEG images of one size; only that part is decoded.
+
+    Args:
+        images: strings [T].
+        box: begin and size, each int32 [2] (vertical, horizontal) in pixels.
+
+    Returns:
+        uint8 RGB [T, *size, 3].
+    """
+    window = tf.concat(box, 0)
 
     def decode(image: Tensor) -> Tensor:
         # The default transform differs between machines; this one does not.
-        return tf.io.decode_jpeg(image, channels=3, dct_method="INTEGER_ACCURATE")
+        return tf.io.decode_and_crop_jpeg(image, window, channels=3, dct_method="INTEGER_ACCURATE")
 
     signature = tf.TensorSpec([None, None, 3], tf.uint8)
     return tf.map_fn(decode, images, fn_output_signature=signature)

@@ -36,7 +36,7 @@ class FactorizedEncoder(keras.layers.Layer):
         logit_cap: bound of the attention logits; None for no bound.
 
     Call arguments:
-        videos: float [B, T, H, W, 3] in [0, 1]; H and W multiples of `patch_size`; any T.
+        videos: [B, T, H, W, 3], float in [0, 1] or uint8; H and W multiples of `patch_size`; any T.
         frame_mask: bool [B, T]; True for a real frame. Real frames ignore the others.
         visible: the tokens to encode. None for all; a `TubeVisible`; a `BlockVisible`; or int
             [B, K], any positions t * N + n. Only these are computed, in the order of
@@ -218,10 +218,12 @@ class FactorizedEncoder(keras.layers.Layer):
 
 
 def check_videos(videos: Tensor, patch_size: int) -> None:
-    """ValueError unless float, of static shape [B, T, H, W, 3], H and W multiples of the patch."""
+    """ValueError unless float or uint8 [B, T, H, W, 3], H and W multiples of the patch."""
     shape, dtype = videos.shape, keras.backend.standardize_dtype(videos.dtype)
-    if not keras.backend.is_float_dtype(dtype):
-        raise ValueError(f"videos must be float in [0, 1]; received {dtype}. Divide by 255.")
+    if dtype != "uint8" and not keras.backend.is_float_dtype(dtype):
+        raise ValueError(
+            f"videos must be float in [0, 1] or uint8; received {dtype}. Cast 0 to 255 to uint8."
+        )
     if len(shape) != 5 or shape[-1] not in (3, None):
         raise ValueError(
             "videos must have the shape [batch, frames, height, width, 3] (an image is a clip of "

@@ -26,7 +26,8 @@ class PatchEmbedding(keras.layers.Layer):
         patch_size: side P of a patch in pixels.
 
     Call arguments:
-        videos: [B, T, H, W, 3], H and W multiples of P.
+        videos: [B, T, H, W, 3], H and W multiples of P; float in [0, 1] or uint8, which is scaled
+            to it here, on the device: a quarter of the bytes have to get there.
 
     Returns:
         [B, T, N, D] with N = H/P * W/P.
@@ -46,4 +47,7 @@ class PatchEmbedding(keras.layers.Layer):
         self.projection.build((None, None, self.patch_size**2 * input_shape[-1]))
 
     def call(self, videos: Tensor) -> Tensor:
-        return self.projection(patchify(videos, self.patch_size))
+        patches = patchify(videos, self.patch_size)
+        if keras.backend.standardize_dtype(patches.dtype) == "uint8":
+            patches = ops.cast(ops.cast(patches, "float32") / 255.0, self.compute_dtype)
+        return self.projection(patches)

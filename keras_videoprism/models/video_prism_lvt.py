@@ -151,7 +151,7 @@ class VideoPrismLvT(Backbone):
         return l2_normalize(self.pooler(tokens, padding_mask=mask))
 
     def encode_video(self, videos: Tensor, frame_mask: Tensor = None) -> Tensor:
-        """Videos [B, T, H, W, 3] in [0, 1] -> embeddings [B, D], L2-normalised."""
+        """Videos [B, T, H, W, 3], float in [0, 1] or uint8 -> embeddings [B, D], L2-normalised."""
         inputs = {"videos": videos}
         if frame_mask is not None:
             inputs["frame_mask"] = frame_mask

@@ -13,6 +13,7 @@ from collections.abc import Callable
 from typing import Any
 
 import keras
+import numpy as np
 from keras import ops
 
 from keras_videoprism.layers.factorized_encoder import FactorizedEncoder, check_videos
@@ -83,7 +84,7 @@ class TrainStep(keras.Model):
         videos = batch["videos"]
         check_videos(videos, self.encoder.patch_size)
         values = ops.convert_to_numpy(videos)  # min and max of XLA on a CPU ignore NaN
-        if not ((values >= 0.0) & (values <= 1.0)).all():
+        if values.dtype != np.uint8 and not ((values >= 0.0) & (values <= 1.0)).all():
             raise ValueError(
                 f"videos must be in [0, 1]; received values from {values.min()} to {values.max()}."
             )

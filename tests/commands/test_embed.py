@@ -54,7 +54,7 @@ def test_save_leaves_no_other_file(tmp_path):
 def test_read_clip_crops_to_the_aspect(video_folder):
     clip = read_clip(sorted(video_folder.glob("*.mp4"))[0], 3, (16, 24))
     assert clip.shape == (3, 16, 24, 3)
-    assert clip.dtype == np.float32 and 0 <= clip.min() and clip.max() <= 1
+    assert clip.dtype == np.uint8 and clip.max() > 127
 
 
 def test_windows_cover_the_file(video_folder):
@@ -84,9 +84,9 @@ def test_each_window_is_embedded_by_itself(video_folder):
 
 def test_sampling_and_resize_by_name(video_folder):
     file = sorted(video_folder.glob("*.mp4"))[0]
-    default = read_clip(file, 3, (24, 24))
+    default = np.int32(read_clip(file, 3, (24, 24)))
     for other in ({"sampling": "endpoints"}, {"resize_method": "bicubic"}, {"crop": False}):
-        assert np.abs(read_clip(file, 3, (24, 24), **other) - default).max() > 0.01
+        assert np.abs(read_clip(file, 3, (24, 24), **other) - default).max() > 2
     last = read_clip(file, 12, (24, 24))[-1]
     np.testing.assert_array_equal(read_clip(file, 3, (24, 24), sampling="endpoints")[-1], last)
     for wrong in ({"sampling": "middle"}, {"resize_method": "gauss"}):

@@ -1,7 +1,8 @@
 import numpy as np
+import pytest
 import tensorflow as tf
 
-from keras_videoprism.data.augment import random_flip, random_resized_crop, resize
+from keras_videoprism.data.augment import central_box, random_box, random_flip, resize
 
 
 def gradient(num_frames: int = 2, height: int = 40, width: int = 60) -> np.ndarray:
@@ -12,43 +13,62 @@ def gradient(num_frames: int = 2, height: int = 40, width: int = 60) -> np.ndarr
     return np.tile(frame, (num_frames, 1, 1, 1))
 
 
-def test_resize_takes_the_centre():
-    frames = resize(gradient(), (40, 40)).numpy()
-    assert frames.shape == (2, 40, 40, 3) and frames.dtype == np.float32
-    np.testing.assert_allclose(frames * 255, gradient()[:, :, 10:50], atol=1e-3)
+def numbers(box) -> list[list[int]]:
+    return [part.numpy().tolist() for part in box]
 
 
-def test_resize_keeps_the_whole_frame_of_equal_shape():
-    frames = resize(gradient(), (20, 30)).numpy() * 255
-    np.testing.assert_allclose(frames[0, 10, :, 1].mean(), 29.5, atol=0.01)
-    np.testing.assert_allclose(frames[0, :, 10, 0].mean(), 19.5, atol=0.01)
+@pytest.mark.parametrize(
+    ("stored", "wanted", "box"),
+    [
+        ((40, 60), (40, 40), [[0, 10], [40, 40]]),
+        ((40, 60), (20, 30), [[0, 0], [40, 60]]),
+        ((61, 40), (18, 18), [[10, 0], [40, 40]]),
+        ((1, 1000), (36, 36), [[0, 499], [1, 1]]),
+    ],
+)
+def test_central_box(stored, wanted, box):
+    assert numbers(central_box(tf.constant(stored, tf.int64), wanted)) == box
 
 
-def test_resize_is_anti_aliased_and_in_range():
+def test_random_boxes_depend_on_the_seed_and_have_the_stated_area_and_shape():
+    boxes = [numbers(random_box((40, 60), (24, 36), [seed, 0])) for seed in range(60)]
+    sizes = np.array([size for _, size in boxes])
+    areas, aspects = sizes.prod(axis=1) / (40 * 60), sizes[:, 1] / sizes[:, 0] / 1.5
+    assert 0.48 < areas.min() < 0.6 and 0.9 < areas.max() <= 1.0
+    assert 0.7 < aspects.min() < 0.9 and 1.1 < aspects.max() < 1.4
+    assert len({str(begin) for begin, _ in boxes}) > 20
+    assert all(b[0] + s[0] <= 40 and b[1] + s[1] <= 60 for b, s in boxes)
+    assert numbers(random_box((40, 60), (24, 36), [59, 0])) == boxes[59]
+
+
+def test_resize_keeps_the_whole_frame():
+    frames = resize(gradient(), (20, 30)).numpy()
+    assert frames.shape == (2, 20, 30, 3) and frames.dtype == np.uint8
+    np.testing.assert_allclose(frames[0, 10, :, 1], np.arange(30) * 2 + 0.5, atol=0.51)
+    np.testing.assert_allclose(frames[0, :, 10, 0], np.arange(20) * 2 + 0.5, atol=0.51)
+
+
+def test_shrinking_is_anti_aliased():
     checks = (np.indices((40, 40)).sum(0) % 2 * 255).astype(np.uint8)
     frames = resize(np.repeat(checks[None, ..., None], 3, -1), (10, 10)).numpy()
-    np.testing.assert_allclose(frames, 0.5, atol=0.05)
+    np.testing.assert_allclose(frames, 127.5, atol=13)
     white = resize(np.full((1, 37, 41, 3), 255, np.uint8), (18, 18)).numpy()
-    assert white.max() <= 1.0 and white.min() > 0.999
+    assert white.min() == 255
 
 
-def test_one_crop_serves_all_frames():
-    frames = random_resized_crop(gradient(4), (24, 24), [1, 2]).numpy()
-    assert frames.shape == (4, 24, 24, 3)
-    np.testing.assert_array_equal(frames[0], frames[3])
+@pytest.mark.parametrize("method", ["bilinear", "lanczos3"])
+def test_enlarging_equals_the_filter_of_shrinking(method):
+    """Where frames grow, anti-aliasing is left out since it changes nothing."""
+    frames = np.random.default_rng(0).integers(0, 256, (1, 11, 13, 3), dtype=np.uint8)
+    expected = tf.image.resize(frames, (18, 36), method, antialias=True).numpy()
+    found = resize(frames, (18, 36), method).numpy()
+    np.testing.assert_allclose(found, expected.clip(0, 255), atol=0.5001)
 
 
-def test_crops_depend_on_the_seed_and_have_the_stated_area():
-    areas, corners = [], set()
-    for seed in range(40):
-        crop = random_resized_crop(gradient(1), (24, 36), [seed, 0]).numpy()[0] * 255
-        rows, columns = np.ptp(crop[:, 0, 0]) * 24 / 23, np.ptp(crop[0, :, 1]) * 36 / 35
-        areas.append(rows * columns / (40 * 60))
-        corners.add(tuple(np.round(crop[0, 0, :2])))
-    assert 0.4 < min(areas) < 0.6 and 0.85 < max(areas) < 1.1
-    assert len(corners) > 20
-    again = random_resized_crop(gradient(1), (24, 36), [39, 0]).numpy()[0] * 255
-    np.testing.assert_array_equal(again, crop)
+def test_frames_of_the_right_size_stay():
+    frames = np.random.default_rng(0).integers(0, 256, (2, 8, 12, 3), dtype=np.uint8)
+    for method in ("bilinear", "lanczos3"):
+        np.testing.assert_array_equal(resize(frames, (8, 12), method), frames)
 
 
 def test_flip_mirrors_all_frames_half_of_the_time():
@@ -57,10 +77,3 @@ def test_flip_mirrors_all_frames_half_of_the_time():
     mirrored = [bool((flip == frames[:, :, ::-1]).numpy().all()) for flip in flips]
     assert 70 < sum(mirrored) < 130
     np.testing.assert_array_equal(flips[mirrored.index(False)], frames)
-
-
-def test_frames_of_the_right_size_are_only_scaled():
-    frames = np.random.default_rng(0).integers(0, 256, (2, 8, 12, 3), dtype=np.uint8)
-    for method in ("bilinear", "lanczos3"):
-        result = resize(frames, (8, 12), method).numpy()
-        np.testing.assert_allclose(result, frames / 255.0, atol=1e-6)

@@ -1,8 +1,15 @@
+import json
+import shutil
+from pathlib import Path
+
 import numpy as np
 import pytest
+import tensorflow as tf
 
+from keras_videoprism.data.index import open_records
 from keras_videoprism.data.manifest import read_manifest
 from keras_videoprism.data.read import read_records
+from keras_videoprism.data.schema import SCHEMA_VERSION, encode_clip
 from keras_videoprism.data.tokenize import train_tokenizer
 from keras_videoprism.data.write import write_records
 
@@ -49,14 +56,14 @@ def test_shapes_and_types(folder, tokenizer):
     dataset = read_records(folder, batch_size=4, tokenizer=tokenizer, **SIZE)
     specs = {key: (list(spec.shape), spec.dtype.name) for key, spec in dataset.element_spec.items()}
     assert specs == {
-        "videos": ([4, 4, 24, 36, 3], "float32"),
+        "videos": ([4, 4, 24, 36, 3], "uint8"),
         "clip_id": ([4], "int64"),
         "labels": ([4], "int32"),
         "token_ids": ([4, 64], "int32"),
         "padding_mask": ([4, 64], "bool"),
     }
     (batch,) = batches(dataset)
-    assert 0 <= batch["videos"].min() < 0.2 and 0.7 < batch["videos"].max() <= 1
+    assert batch["videos"].min() < 50 and batch["videos"].max() > 180
     assert batch["padding_mask"].any(axis=1).all()
 
 
@@ -212,3 +219,73 @@ def test_wrong_process_or_start(folder):
             read_records(folder, batch_size=1, **wrong, **SIZE)
     with pytest.raises(ValueError, match="do not fill one batch of 8"):
         read_records(folder, batch_size=4, process=(0, 2), **SIZE)
+
+
+@pytest.fixture
+def damaged_folder(folder, tmp_path):
+    """A copy of the records in which the second of six has a wrong byte, and which clip that is."""
+    copy = shutil.copytree(folder, tmp_path / "damaged")
+    index = open_records(copy)
+    shard = index.files[index.shard_ids[1]]
+    content = bytearray(Path(shard).read_bytes())
+    content[index.offsets[1] + 500] ^= 1
+    Path(shard).write_bytes(content)
+    (batch,) = batches(read_records(folder, batch_size=6, **SIZE))
+    return copy, batch["clip_id"].tolist()
+
+
+def test_another_clip_stands_in_for_a_damaged_one(damaged_folder, caplog):
+    copy, ids = damaged_folder
+    reading = {"batch_size": 2, "repeat": True, "max_bad_records": 1, **SIZE}
+    whole = batches(read_records(copy, **reading), 6)
+    found = [int(clip) for batch in whole for clip in batch["clip_id"]]
+    assert found == 2 * [ids[0], ids[2], *ids[2:]]
+    messages = [
+        record.getMessage() for record in caplog.records if "is damaged" in record.getMessage()
+    ]
+    assert len(messages) == 1 and "another stands in (1 of 1)" in messages[0]
+    assert_equal(batches(read_records(copy, start=2, **reading), 4), whole[2:])
+
+
+@pytest.mark.parametrize("shuffle", [False, True])
+def test_too_many_damaged_records_are_an_error(damaged_folder, shuffle):
+    copy, _ = damaged_folder
+    dataset = read_records(copy, batch_size=2, shuffle=shuffle, **SIZE)
+    with pytest.raises(tf.errors.InvalidArgumentError, match=r"the record at byte \d+ is damaged"):
+        batches(dataset)
+
+
+def test_a_frame_that_is_no_image_is_a_damaged_record(tmp_path):
+    """Its checksum is right, so only decoding finds it."""
+    write_clips(tmp_path, broken=(1, 3))
+    found = batches(read_records(tmp_path, batch_size=5, max_bad_records=2, **SIZE))
+    assert found[0]["clip_id"].tolist() == [0, 2, 2, 4, 4]
+    for limit in (0, 1):
+        dataset = read_records(tmp_path, batch_size=5, max_bad_records=limit, **SIZE)
+        with pytest.raises(tf.errors.InvalidArgumentError, match=f"max_bad_records={limit}"):
+            batches(dataset)
+
+
+def test_nothing_but_damaged_records(tmp_path):
+    write_clips(tmp_path, broken=range(5))
+    with pytest.raises(tf.errors.InvalidArgumentError, match="max_bad_records=3"):
+        batches(read_records(tmp_path, batch_size=5, max_bad_records=3, **SIZE))
+
+
+def write_clips(folder: Path, broken) -> None:
+    """Five records, their clip id is their position; those in `broken` have no JPEG as frame."""
+    frames = np.zeros((2, 24, 36, 3), np.uint8)
+    with tf.io.TFRecordWriter(str(folder / "a.tfrecord")) as writer:
+        for position in range(5):
+            record = encode_clip(
+                frames, np.arange(2.0), file="a", source="a", clip_id=position, captions=["a"]
+            )
+            if position in broken:
+                example = tf.train.Example.FromString(record)
+                example.features.feature["frames"].bytes_list.value[0] = b"no image"
+                record = example.SerializeToString()
+            writer.write(record)
+    counts = {"num_captioned": 5, "num_labelled": 0, "max_labels_per_clip": 0, "num_classes": 0}
+    shards = [{"file": "a.tfrecord", "num_clips": 5}]
+    summary = {"schema_version": SCHEMA_VERSION, "shards": shards, **counts}
+    (folder / "dataset.json").write_text(json.dumps(summary))

@@ -25,3 +25,13 @@ def test_embedding_projects_each_patch():
     assert kernel.shape == (12, 5)
     patches = ops.convert_to_numpy(patchify(videos, 2))
     np.testing.assert_allclose(tokens, patches @ kernel + bias, atol=1e-6)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "mixed_bfloat16"])
+def test_bytes_are_scaled_to_one(dtype):
+    """uint8 videos and the same ones as float in [0, 1] give the same tokens."""
+    videos = np.random.default_rng(0).integers(0, 256, (1, 2, 4, 6, 3), np.uint8)
+    layer = PatchEmbedding(hidden_dim=5, patch_size=2, dtype=dtype)
+    tokens = [ops.convert_to_numpy(layer(x)) for x in (videos, np.float32(videos) / 255)]
+    assert tokens[0].dtype == tokens[1].dtype
+    np.testing.assert_allclose(*np.float32(tokens), atol=1e-6)

@@ -82,8 +82,8 @@ def test_bad_videos(video_prism):
         video_prism(np.zeros((1, 4, 25, 24, 3), "float32"))
     with pytest.raises(ValueError, match=r"an image is a clip of one frame"):
         video_prism(np.zeros((4, 24, 24, 3), "float32"))
-    with pytest.raises(ValueError, match="received uint8. Divide by 255"):
-        video_prism(np.zeros((1, 4, 24, 24, 3), "uint8"))
+    with pytest.raises(ValueError, match="received int32. Cast 0 to 255 to uint8"):
+        video_prism(np.zeros((1, 4, 24, 24, 3), "int32"))
 
 
 def test_native_image_size():

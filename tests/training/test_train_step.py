@@ -121,7 +121,7 @@ def test_fit_checks_the_first_batch(stage1, batch):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (lambda videos: (255 * videos).astype("uint8"), "received uint8. Divide by 255"),
+        (lambda videos: (255 * videos).astype("int32"), "received int32. Cast 0 to 255 to uint8"),
         (lambda videos: 255 * videos, r"in \[0, 1\]; received values from 0.* to 2"),
         (lambda videos: videos - 1.0, r"in \[0, 1\]; received values from -0.9"),
         (lambda videos: videos * np.nan, "received values from nan to nan"),

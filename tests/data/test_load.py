@@ -1,0 +1,52 @@
+import numpy as np
+import tensorflow as tf
+
+from keras_videoprism.data.load import load_clip
+from keras_videoprism.data.schema import encode_clip
+
+OPTIONS = {
+    "num_frames": 2,
+    "image_size": (20, 20),
+    "num_classes": None,
+    "single_label": True,
+    "sampling": "uniform",
+    "augment": False,
+    "flip": False,
+    "caption": "first",
+    "seed": 0,
+}
+
+
+def record() -> bytes:
+    """Four frames [20, 40], each of one brightness, white left and right of the centre."""
+    frames = np.full((4, 20, 40, 3), 255, np.uint8)
+    frames[:, :, 10:30] = np.array([10, 60, 110, 160], np.uint8)[:, None, None, None]
+    return encode_clip(
+        frames, np.arange(4.0), file="a", source="a", clip_id=7, captions=["b", "c"], labels=[2]
+    )
+
+
+def load(epoch: int = 0, **changes) -> dict[str, np.ndarray]:
+    element = load_clip(tf.constant(record()), tf.constant(epoch, tf.int64), **(OPTIONS | changes))
+    return {key: value.numpy() for key, value in element.items()}
+
+
+def test_the_centre_of_evenly_spread_frames():
+    element = load()
+    assert element["videos"].dtype == np.uint8
+    np.testing.assert_allclose(element["videos"].mean(axis=(1, 2, 3)), [10, 110], atol=6)
+    assert (element["clip_id"], element["labels"], element["caption"]) == (7, 2, b"b")
+
+
+def test_labels_as_multi_hot_and_no_caption():
+    element = load(num_classes=4, caption=None)
+    assert element["labels"].tolist() == [0, 0, 1, 0] and "caption" not in element
+
+
+def test_draws_depend_on_epoch_and_seed_alone():
+    options = {"augment": True, "flip": True, "sampling": "random_segment", "caption": "random"}
+    views = [load(epoch, seed=seed, **options) for epoch in range(4) for seed in range(4)]
+    assert len({view["videos"].tobytes() for view in views}) > 12
+    assert {view["caption"] for view in views} == {b"b", b"c"}
+    again = load(2, seed=3, **options)
+    np.testing.assert_array_equal(again["videos"], views[11]["videos"])
