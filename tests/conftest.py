@@ -1,7 +1,7 @@
 """Fixtures that several folders of tests share."""
 
 import csv
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -47,6 +47,24 @@ def video_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     with (folder / "captions.csv").open("w", newline="", encoding="utf-8") as table:
         csv.writer(table).writerows([("file", "caption", "label"), *rows])
     return folder
+
+
+@pytest.fixture(scope="session")
+def s3() -> Iterator[str]:
+    """A bucket of an S3 server on this machine, `s3://videos`. Write to a folder of your own."""
+    import boto3
+    from moto.server import ThreadedMotoServer
+
+    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
+    server.start()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("AWS_ENDPOINT_URL", "http://{}:{}".format(*server.get_host_and_port()))
+        patch.setenv("AWS_ACCESS_KEY_ID", "nobody")
+        patch.setenv("AWS_SECRET_ACCESS_KEY", "none")
+        patch.setenv("AWS_DEFAULT_REGION", "us-east-1")
+        boto3.client("s3").create_bucket(Bucket="videos")
+        yield "s3://videos"
+    server.stop()
 
 
 @pytest.fixture(scope="session")
