@@ -2,6 +2,7 @@
 
 import argparse
 import inspect
+import shlex
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -85,6 +86,12 @@ def _add_write_records(commands: Commands) -> None:
     command.add_argument("--short-side", type=int, help="length of the short side in pixels")
     command.add_argument("--require-caption", action="store_true", help="skip clips without one")
     command.add_argument("--source", default="clips", help="name of the data set")
+    command.add_argument(
+        "--beam",
+        metavar="OPTIONS",
+        help="write by Apache Beam with its own options in one string, such as "
+        '"--runner=FlinkRunner --flink_master=host:8081"; "" takes the cores of this machine',
+    )
 
 
 def _write_records(options: argparse.Namespace) -> int:
@@ -102,6 +109,7 @@ def _write_records(options: argparse.Namespace) -> int:
             short_side=options.short_side,
             require_caption=options.require_caption,
             source=options.source,
+            beam_options=None if options.beam is None else shlex.split(options.beam),
             progress=progress,
         )
     print(f"{report.written} clips written to {options.output}.")

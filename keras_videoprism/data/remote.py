@@ -14,8 +14,10 @@ import io
 import os
 import re
 import shutil
+import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
@@ -185,6 +187,23 @@ def upload(local: File, path: File) -> None:
             raise OSError(errno.EIO, f"{stored} bytes arrived of {length}")
 
     _attempt(path, put)
+
+
+@contextmanager
+def write_file(path: File) -> Iterator[Path]:
+    """A local name to write to; the file becomes `path`, here or elsewhere, after the block.
+
+    Raises:
+        OSError: it could not be written.
+    """
+    if not is_remote(path):
+        with atomic_path(path) as temporary:
+            yield temporary
+        return
+    with tempfile.TemporaryDirectory() as folder:
+        temporary = Path(folder) / "file"
+        yield temporary
+        upload(temporary, path)
 
 
 def remove(path: File) -> None:
