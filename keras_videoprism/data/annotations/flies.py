@@ -139,7 +139,7 @@ def _treba_annotations(file: File) -> np.ndarray:
         raise ValueError(f"{file}: no plain array `annotations` in it: {error}") from error
     if annotations.ndim == 3 and annotations.shape[2] == 1:
         annotations = annotations[..., 0]
-    expected = (len(FLY_BEHAVIOURS), *annotations.shape[1:2])
-    if annotations.shape != expected or not np.isin(annotations, (0, 1)).all():
+    fits = annotations.ndim == 2 and len(annotations) == len(FLY_BEHAVIOURS)
+    if not fits or not np.isin(annotations, (0, 1)).all():
         raise ValueError(f"{file}: expected 0 or 1 in [6, frames], has {annotations.shape}")
     return annotations
