@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from keras_videoprism.data.annotations.classes import kinetics_name
-from keras_videoprism.data.annotations.files import File, clip, read_csv, read_json, rows_of
+from keras_videoprism.data.annotations.files import File, clip, read_csv, read_keys, rows_of
 from keras_videoprism.data.manifest import Row
 
 Corners = tuple[float, float, float, float]
@@ -223,8 +223,9 @@ def chimpact(
     def key_frames(file: Path) -> list[KeyFrame] | None:
         if chimpact_split(file.stem) != split:
             return None
+        images, annotations = read_keys(file, "images", "annotations")
         boxes: dict[int, list[dict]] = {}
-        for annotation in read_json(file, "annotations"):
+        for annotation in annotations:
             boxes.setdefault(annotation["image_id"], []).append(annotation)
 
         def key_frame(image: dict) -> KeyFrame:
@@ -232,11 +233,10 @@ def chimpact(
             found = [_chimp(box, image) for box in boxes.get(image["id"], ())]
             return _key_frame(videos, f"{file.stem}.mp4", time, found, duration)
 
-        return rows_of(file, read_json(file, "images"), key_frame)
+        return rows_of(file, images, key_frame)
 
-    return list(
-        chain.from_iterable(rows_of(folder, sorted(Path(folder).glob("*.json")), key_frames))
-    )
+    files = sorted(Path(folder).glob("*.json"))
+    return list(chain.from_iterable(rows_of(folder, files, key_frames)))
 
 
 def _chimp(annotation: dict, image: dict) -> Box:

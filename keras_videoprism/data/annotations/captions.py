@@ -8,6 +8,7 @@ from keras_videoprism.data.annotations.files import (
     pairs,
     read_csv,
     read_json,
+    read_keys,
     read_text,
     rows_of,
 )
@@ -22,12 +23,13 @@ def msrvtt(file: File, videos: File, split: str = "train") -> list[Row]:
         videos: has `<video_id>.mp4`, cut already.
         split: train, validate or test.
     """
+    clips, sentences = read_keys(file, "videos", "sentences")
     captions = defaultdict(list)
-    for sentence in read_json(file, "sentences"):
+    for sentence in sentences:
         captions[sentence["video_id"]].append(sentence["caption"])
     return rows_of(
         file,
-        [video for video in read_json(file, "videos") if video["split"] == split],
+        [video for video in clips if video["split"] == split],
         lambda video: clip(videos, f"{video['video_id']}.mp4", captions[video["video_id"]]),
     )
 
@@ -95,9 +97,10 @@ def youcook2(file: File, videos: File, subset: str = "training") -> list[Row]:
         videos: has `<youtube id>.mp4`.
         subset: training or validation.
     """
+    (database,) = read_keys(file, "database")
     steps = [
         (video_id, step)
-        for video_id, video in pairs(file, read_json(file, "database"))
+        for video_id, video in pairs(file, database)
         if video["subset"] == subset
         for step in video["annotations"]
     ]

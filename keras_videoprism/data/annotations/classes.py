@@ -4,7 +4,15 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 
-from keras_videoprism.data.annotations.files import File, clip, pairs, read_csv, read_json, rows_of
+from keras_videoprism.data.annotations.files import (
+    File,
+    clip,
+    pairs,
+    read_csv,
+    read_json,
+    read_keys,
+    rows_of,
+)
 from keras_videoprism.data.manifest import Row
 
 
@@ -58,8 +66,8 @@ def ssv2(file: File, labels: File, videos: File) -> list[Row]:
 def ssv2_subset(file: File, videos: File) -> list[Row]:
     """SSv2-Temporal (Sevilla-Lara et al., 2021) or SSv2-Events (Bagad et al., 2023), zero-shot.
 
-    Videos of Something-Something v2 whose classes need the order of the frames: 18 and 49 classes
-    of 12 videos each. The caption of a row is the name of its class, by which classes are sorted.
+    18 and 49 classes of Something-Something v2, chosen for what happens in time, with 12 videos
+    each. The caption of a row is the name of its class, by which the classes are sorted.
 
     Args:
         file: eval_ssv2_temporal.csv or eval_ssv2_events.csv of VideoCon (Bansal et al., 2023), with
@@ -133,12 +141,13 @@ def activitynet_actions(file: File, videos: File, subset: str = "training") -> l
         videos: has `v_<id>.mp4`.
         subset: training, validation or testing.
     """
-    database = pairs(file, read_json(file, "database"))
-    names = sorted({a["label"] for _, video in database for a in video["annotations"]})
+    (database,) = read_keys(file, "database")
+    entries = pairs(file, database)
+    names = sorted({a["label"] for _, video in entries for a in video["annotations"]})
     ids = {name: index for index, name in enumerate(names)}
     segments = [
         (video_id, annotation)
-        for video_id, video in database
+        for video_id, video in entries
         if video["subset"] == subset
         for annotation in video["annotations"]
     ]

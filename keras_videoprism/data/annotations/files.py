@@ -21,26 +21,30 @@ def read_text(file: File) -> str:
         raise ValueError(f"{file}: not UTF-8 text: {error}") from error
 
 
-def read_json(file: File, *keys: str) -> Any:
-    """Content of a JSON file, below the given keys."""
+def read_json(file: File) -> Any:
+    """Content of a JSON file."""
     try:
-        content = json.loads(read_text(file))
+        return json.loads(read_text(file))
     except json.JSONDecodeError as error:
         raise ValueError(f"{file}: not JSON: {error}") from error
-    for key in keys:
-        if not isinstance(content, dict) or key not in content:
-            raise ValueError(f"{file}: no {key!r} in it; is it the right file?")
-        content = content[key]
-    return content
 
 
 def pairs(file: File, content: Any) -> list[tuple[str, Any]]:
-    """Names and values of a JSON object of the file."""
+    """Keys and values of a JSON object of the file."""
     if not isinstance(content, dict):
         raise ValueError(
             f"{file}: has {content!r:.99} in place of an object; is it the right file?"
         )
     return list(content.items())
+
+
+def read_keys(file: File, *keys: str) -> list[Any]:
+    """Values of these keys of the object in a JSON file."""
+    content = dict(pairs(file, read_json(file)))
+    for key in keys:
+        if key not in content:
+            raise ValueError(f"{file}: no {key!r} in it; is it the right file?")
+    return [content[key] for key in keys]
 
 
 def read_jsonl(file: File) -> Iterator[Any]:

@@ -28,7 +28,7 @@ def fly_vs_fly(
     num_frames: int = 16,
     step: int | None = None,
 ) -> list[Row]:
-    """The MATLAB files of the release; a frame has the behaviours of both flies.
+    """The MATLAB files of the release (needs SciPy); a frame has the behaviours of both flies.
 
     `<movie>_actions.mat` has the names `behs` and the cells `bouts` [flies, behaviours], each with
     rows of a first frame, a last frame and a flag. `<movie>_track.mat` has `trk.data` [flies,
@@ -48,9 +48,9 @@ def fly_vs_fly(
         movie = actions.name.removesuffix("_actions.mat")
         track = _read_mat(actions.with_name(f"{movie}_track.mat"), "trk")["trk"]
         length = track["data"][0, 0].shape[1]
-        labels = _fly_labels(_read_mat(actions, "behs", "bouts"), length, classes)
+        active = _active(_read_mat(actions, "behs", "bouts"), length, classes)
         name = (actions.parent.relative_to(folder) / f"{movie}.mp4").as_posix()
-        return window_rows(videos, name, labels, fps=fps, span=num_frames, step=step)
+        return window_rows(videos, name, _class_ids(active), fps=fps, span=num_frames, step=step)
 
     files = sorted(Path(folder).rglob("*_actions.mat"))
     return list(chain.from_iterable(rows_of(folder, files, windows)))
@@ -71,26 +71,27 @@ def _read_mat(file: Path, *names: str) -> dict[str, Any]:
         ) from error
 
 
-def _fly_labels(content: dict[str, Any], length: int, classes: Sequence[str]) -> list[set[int]]:
-    """Class ids of each frame."""
-    names = [
-        str(np.squeeze(name)).strip().lower().replace("_", " ") for name in content["behs"].flat
-    ]
+def _active(content: dict[str, Any], length: int, classes: Sequence[str]) -> np.ndarray:
+    """Whether a fly shows each class in each frame: bool [frames, classes]."""
+    names = [str(np.squeeze(name)).strip().lower() for name in content["behs"].flat]
+    names = [name.replace("_", " ") for name in names]
     bouts = content["bouts"]
     if bouts.ndim != 2 or bouts.shape[1] != len(names):
         raise ValueError(f"bouts {bouts.shape} do not fit the behaviours {names}")
     if not set(names) & set(classes):
         raise ValueError(f"none of the behaviours {names} is among the classes {list(classes)}")
-    labels: list[set[int]] = [set() for _ in range(length)]
+    active = np.zeros((length, len(classes)), bool)
     for (_, column), rows in np.ndenumerate(bouts):
-        if names[column] not in classes:
-            continue
         for first, last in np.asarray(rows).reshape(-1, 3)[:, :2].astype(int):
             if not 1 <= first <= last <= length:
                 raise ValueError(f"bout {first} to {last} of {names[column]} in {length} frames")
-            for frame in range(first - 1, last):
-                labels[frame].add(classes.index(names[column]))
-    return labels
+            if names[column] in classes:
+                active[first - 1 : last, classes.index(names[column])] = True
+    return active
+
+
+def _class_ids(active: np.ndarray) -> list[list[int]]:
+    return [np.flatnonzero(frame).tolist() for frame in active]
 
 
 def treba_flies(
@@ -118,13 +119,12 @@ def treba_flies(
     """
     annotations = _treba_annotations(file)
     ends = np.cumsum(list(lengths.values()))
-    if not lengths or ends[-1] != annotations.shape[1]:
+    if min(lengths.values(), default=0) < 1 or ends[-1] != annotations.shape[1]:
         raise ValueError(f"{file}: has {annotations.shape[1]} frames, lengths are {dict(lengths)}")
 
     def windows(entry: tuple[str, np.ndarray]) -> list[Row]:
         name, part = entry
-        labels = [np.flatnonzero(frame).tolist() for frame in part.T]
-        return window_rows(videos, name, labels, fps=fps, span=num_frames, step=step)
+        return window_rows(videos, name, _class_ids(part.T), fps=fps, span=num_frames, step=step)
 
     movies = zip(lengths, np.split(annotations, ends[:-1], axis=1), strict=True)
     return list(chain.from_iterable(rows_of(file, movies, windows)))

@@ -1,7 +1,7 @@
 """Questions about videos (Table 12: QA, and NExT-QA ATP-Hard as a choice among texts).
 
 A `Row` holds no question: these functions return a `Question` for each, in the order of the file.
-Many ask about the same video, so make records of each row once.
+Many ask about one video; `dict.fromkeys(question.row for question in questions)` has each row once.
 """
 
 import re
@@ -34,20 +34,20 @@ class Question(NamedTuple):
 
 
 def nextqa(
-    file: File, videos: File, *, files: File | None = None, subset: File | None = None
+    file: File, videos: File, *, mapping: File | None = None, subset: File | None = None
 ) -> list[Question]:
     """NExT-QA with five choices (Xiao et al., 2021).
 
     Args:
         file: train.csv, val.csv or test.csv, with the choices a0 to a4 and the number of the right
             one as `answer`.
-        videos: has `<video>.mp4`, or the files that `files` names.
-        files: map_vid_vidorID.json, video -> its place, such as `0101/2909445186`.
+        videos: has `<video>.mp4`, or the files that `mapping` names.
+        mapping: map_vid_vidorID.json, video -> its place, such as `0101/2909445186`.
         subset: atp-hard-ct4.txt, numbers of lines of val.csv, the first being 0: the 2,269
             questions of ATP-Hard (Buch et al., 2022), which a single frame does not answer. That
             it has nothing but numbers could not be checked.
     """
-    entries, names = read_csv(file), _names(files)
+    entries, names = read_csv(file), _names(mapping)
     if subset:
         numbers = re.split(r"[\s,]+", read_text(subset).strip(" ,[]\n"))
         chosen = rows_of(subset, numbers, lambda number: _index(number, len(entries)))
@@ -63,17 +63,17 @@ def nextqa(
 
 
 def nextqa_open(
-    file: File, videos: File, *, files: File | None = None, references: File | None = None
+    file: File, videos: File, *, mapping: File | None = None, references: File | None = None
 ) -> list[Question]:
     """NExT-QA with open questions (NExT-OE), scored by WUPS.
 
     Args:
         file: train.csv, val.csv or test.csv, with the text of the answer.
-        videos, files: as in `nextqa`.
+        videos, mapping: as in `nextqa`.
         references: add_reference_answer_test.json, video -> qid -> a second right answer.
     """
     extra = dict(pairs(references, read_json(references))) if references else {}
-    names = _names(files)
+    names = _names(mapping)
 
     def question(entry: dict[str, str]) -> Question:
         second = extra.get(entry["video"], {}).get(entry["qid"])
@@ -84,8 +84,8 @@ def nextqa_open(
     return rows_of(file, read_csv(file), question)
 
 
-def _names(files: File | None) -> dict[str, str] | None:
-    return dict(pairs(files, read_json(files))) if files else None
+def _names(mapping: File | None) -> dict[str, str] | None:
+    return dict(pairs(mapping, read_json(mapping))) if mapping else None
 
 
 def _video(videos: File, video: str, names: dict[str, str] | None) -> Row:
@@ -127,7 +127,8 @@ def msvd_qa(file: File, mapping: File, videos: File) -> list[Question]:
         name, video = line.split()
         return video, name
 
-    names = dict(rows_of(mapping, read_text(mapping).splitlines(), name_of))
+    lines = [line for line in read_text(mapping).splitlines() if line.strip()]
+    names = dict(rows_of(mapping, lines, name_of))
 
     def question(entry: dict) -> Question:
         name = names[f"vid{entry['video_id']}"]

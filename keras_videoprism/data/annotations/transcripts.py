@@ -64,8 +64,8 @@ def sentence_clips(
     for sentence in _sentences(_with_ends(words, max_duration), max_pause):
         for part in _parts(sentence, max_duration):
             short = joined and _duration(joined[-1]) < min_duration
-            near = short and _pause(joined[-1], part) < max_pause
-            if near and _duration([*joined[-1], *part]) <= max_duration:
+            near = short and part[0].start - joined[-1][-1].end < max_pause
+            if near and part[-1].end - joined[-1][0].start <= max_duration:
                 joined[-1] += part
             else:
                 joined.append(part)
@@ -94,29 +94,28 @@ def _duration(words: Sequence[Sentence]) -> float:
     return words[-1].end - words[0].start
 
 
-def _pause(words: Sequence[Sentence], following: Sequence[Sentence]) -> float:
-    return following[0].start - words[-1].end
-
-
 def _sentences(words: list[Sentence], max_pause: float) -> Iterator[list[Sentence]]:
     """Words up to each end of a sentence and each pause."""
     first = 0
-    for last in range(1, len(words) + 1):
-        part, rest = words[first:last], words[last : last + 1]
-        if not rest or _SENTENCE_END.search(part[-1].text) or _pause(part, rest) >= max_pause:
-            yield part
+    for last, word in enumerate(words, 1):
+        pause = words[last].start - word.end if last < len(words) else math.inf
+        if pause >= max_pause or _SENTENCE_END.search(word.text):
+            yield words[first:last]
             first = last
 
 
 def _parts(words: list[Sentence], max_duration: float) -> Iterator[list[Sentence]]:
     """The words in parts that are not too long."""
-    while len(words) > 1 and _duration(words) > max_duration:
-        fit = sum(word.end - words[0].start <= max_duration for word in words)
-        cuts = range(max(1, (fit + 1) // 2), max(1, fit) + 1)
-        cut = max(cuts, key=lambda cut: (_pause(words[:cut], words[cut:]), cut))
-        yield words[:cut]
-        words = words[cut:]
-    yield words
+    first = 0
+    while first < len(words):
+        last, limit = first, words[first].start + max_duration
+        while last < len(words) and words[last].end <= limit:
+            last += 1
+        if last < len(words):
+            cuts = range((first + last + 1) // 2, last + 1)
+            last = max(cuts, key=lambda cut: (words[cut].start - words[cut - 1].end, cut))
+        yield words[first:last]
+        first = last
 
 
 def corrected(words: Sequence[Word], text: str) -> list[Word]:

@@ -36,17 +36,19 @@ def window_rows(
         step: frames from one window to the next; default: `span`.
 
     Returns:
-        The rows in order of time; none for a video without frames.
+        The rows in order of time.
 
     Raises:
-        ValueError: fps, span or step is not positive.
+        ValueError: no frames; fps, span or step is not positive.
     """
     step = span if step is None else step
     if not (fps > 0 and span > 0 and step > 0):
         raise ValueError(f"needs positive fps, span and step, has {fps}, {span}, {step}")
+    if not labels:
+        raise ValueError(f"no frame of {name} is annotated")
     span = min(span, len(labels))
     rows = []
-    for first in range(0, len(labels) - span + 1, step) if span else ():
+    for first in range(0, len(labels) - span + 1, step):
         start, end = max(0.0, (first - 0.5) / fps), (first + span - 0.5) / fps
         label = sorted(labels[first + span // 2])
         rows.append(clip(videos, name, labels=label, start=start, end=end))

@@ -29,7 +29,7 @@ def test_calms21(tmp_path):
 @pytest.mark.parametrize(
     "content, error",
     [
-        ([], r"bad.json: has \[\] in place of an object"),
+        ([], r"bad.json: has \[\] and no object"),
         ({"annotator-id_0": [1]}, "bad.json: has"),
         ({"annotator-id_0": {"a": {"annotations": [0]}}}, "bad.json, entry 1: no value 'metadata'"),
         ({}, "bad.json: no clip"),

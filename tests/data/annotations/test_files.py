@@ -5,6 +5,7 @@ from keras_videoprism.data.annotations.files import (
     read_csv,
     read_json,
     read_jsonl,
+    read_keys,
     rows_of,
 )
 
@@ -15,6 +16,16 @@ def test_byte_order_mark_and_quotes(tmp_path):
     assert read_csv(tmp_path / "a.csv", ("n", "t"))[1] == {"n": "a", "t": 'x, "y"'}
     (tmp_path / "a.json").write_bytes(b'\xef\xbb\xbf{"a": 1}')
     assert read_json(tmp_path / "a.json") == {"a": 1}
+
+
+def test_keys_of_an_object(tmp_path):
+    (tmp_path / "a.json").write_text('{"a": 1, "b": {"c": [2]}}')
+    assert read_keys(tmp_path / "a.json", "b", "a") == [{"c": [2]}, 1]
+    with pytest.raises(ValueError, match="a.json: no 'c' in it"):
+        read_keys(tmp_path / "a.json", "a", "c")
+    (tmp_path / "a.json").write_text("[1]")
+    with pytest.raises(ValueError, match=r"a.json: has \[1\] and no object"):
+        read_keys(tmp_path / "a.json", "a")
 
 
 def test_json_lines(tmp_path):

@@ -102,6 +102,7 @@ def test_treba_wrong_files(tmp_path):
 
     check(np.zeros((6, 10)), "has 10 frames", {"a.mp4": 9})
     check(np.zeros((6, 10)), "has 10 frames", {})
+    check(np.zeros((6, 10)), "has 10 frames", {"a.mp4": -2, "b.mp4": 12})
     check(np.zeros((5, 10)), "expected 0 or 1", {"a.mp4": 10})
     check(np.zeros(6), "expected 0 or 1", {"a.mp4": 6})
     check(np.full((6, 10), 2), "expected 0 or 1", {"a.mp4": 10})

@@ -27,8 +27,8 @@ def test_nextqa(tmp_path):
     assert first.answers == ("hold up",)
     assert second.choices == ("sit, rest", "fall down", "run", "eat", "wave")
     assert second.answers == ("fall down",) and second.question == "what, at the end"
-    files = write(tmp_path / "map_vid_vidorID.json", {"4010069381": "0101/2909445186"})
-    assert nextqa(file, "nextqa", files=files)[0].row.name == "0101/2909445186.mp4"
+    mapping = write(tmp_path / "map_vid_vidorID.json", {"4010069381": "0101/2909445186"})
+    assert nextqa(file, "nextqa", mapping=mapping)[0].row.name == "0101/2909445186.mp4"
 
 
 @pytest.mark.parametrize("numbers", ["1\n", "[1]", "1,"])
@@ -68,9 +68,9 @@ def test_nextqa_wrong_lines(tmp_path, old, new, error):
 def test_nextqa_wrong_files(tmp_path):
     file = write(tmp_path / "val.csv", MULTIPLE)
     with pytest.raises(ValueError, match="val.csv, entry 1: no value '4010069381'"):
-        nextqa(file, "v", files=write(tmp_path / "map.json", {"1": "0101/1"}))
+        nextqa(file, "v", mapping=write(tmp_path / "map.json", {"1": "0101/1"}))
     with pytest.raises(ValueError, match="map.json: has"):
-        nextqa(file, "v", files=write(tmp_path / "map.json", ["0101/1"]))
+        nextqa(file, "v", mapping=write(tmp_path / "map.json", ["0101/1"]))
     with pytest.raises(ValueError, match="val.csv, entry 1: no value 'a0'"):
         nextqa(write(tmp_path / "val.csv", f"{HEADER}\n1,9,6,4,who,cat,0,DO\n"), "v")
 
@@ -101,7 +101,7 @@ def test_msrvtt_qa(tmp_path):
 def test_msvd_qa(tmp_path):
     entry = {"answer": "someone", "id": 0, "question": "who plays a piano?", "video_id": 1201}
     file = write(tmp_path / "val_qa.json", [entry])
-    mapping = write(tmp_path / "map.txt", "-4wsuPCjDBc_5_15 vid1\n04Gt01vatkk_248_265 vid1201\n")
+    mapping = write(tmp_path / "map.txt", "-4wsuPCjDBc_5_15 vid1\n04Gt01vatkk_248_265 vid1201\n\n")
     (question,) = msvd_qa(file, mapping, "msvd")
     assert question.row.name == "04Gt01vatkk_248_265.avi"
     assert question.question == "who plays a piano?" and question.answers == ("someone",)

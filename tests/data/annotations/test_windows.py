@@ -20,10 +20,11 @@ def test_each_window_holds_its_frames_even_if_times_are_rounded():
     assert len(rows) == 15  # (60 - 16) // 3 + 1
 
 
-def test_a_short_video_is_one_clip_and_an_empty_one_none():
+def test_a_short_video_is_one_clip_and_an_empty_one_an_error():
     (row,) = window_rows("v", "a.mp4", [[0], [1], [2]], fps=1, span=16)
     assert (row.start, row.end, row.labels) == (0.0, 2.5, (1,))
-    assert window_rows("v", "a.mp4", [], fps=1, span=16) == []
+    with pytest.raises(ValueError, match="no frame of a.mp4"):
+        window_rows("v", "a.mp4", [], fps=1, span=16)
 
 
 @pytest.mark.parametrize("numbers", [(0, 16, 1), (30, 0, 1), (30, 16, 0), (30, 16, -1)])
