@@ -32,9 +32,7 @@ def read_json(file: File) -> Any:
 def pairs(file: File, content: Any) -> list[tuple[str, Any]]:
     """Keys and values of a JSON object of the file."""
     if not isinstance(content, dict):
-        raise ValueError(
-            f"{file}: has {content!r:.99} in place of an object; is it the right file?"
-        )
+        raise ValueError(f"{file}: has {content!r:.99} and no object; is it the right file?")
     return list(content.items())
 
 

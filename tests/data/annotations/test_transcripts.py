@@ -77,6 +77,11 @@ def test_words_without_end_last_until_the_next_or_a_second():
     assert sentence_clips([]) == []
 
 
+def test_sentences_do_not_overlap_even_if_words_do():
+    words = [Word("Stir.", 0.0, 3.0), Word("Now", 2.5, 4.0), Word("wait.", 3.0, 5.0)]
+    assert sentence_clips(words) == [Sentence("Stir.", 0.0, 2.5), Sentence("Now wait.", 2.5, 5.0)]
+
+
 @pytest.mark.parametrize(
     "words",
     [
