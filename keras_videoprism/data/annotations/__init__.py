@@ -1,24 +1,51 @@
 """Annotation files of public data sets -> manifest rows.
 
 Each function takes the data set's own files and the folder of its videos, and returns `Row`s that
-`write_records` takes. Class ids follow the data set's own order, or the sorted names where it has
-none. Nothing is downloaded; a missing video is for the writer to list.
+`write_records` takes; those for questions and boxes return `Question`s and `KeyFrame`s, which have
+a row each. Class ids follow the data set's own order, or the sorted names where it has none.
+Nothing is downloaded; a missing video is for the writer to list.
 
-| function | files | classes | metric of the paper (Table 12) |
-|---|---|---|---|
-| `kinetics` | `kinetics-400_val.csv` | 400, 600 | top-1 accuracy |
-| `ssv2` | `train.json`, `labels.json` | 174 | top-1 accuracy |
-| `moments` | `trainingSet.csv`, `moments_categories.txt` | 339 | top-1 accuracy |
-| `diving48` | `Diving48_V2_train.json` | 48 | top-1 accuracy |
-| `charades` | `Charades_v1_train.csv` | 157, multi-label | mAP |
-| `activitynet_actions` | `activity_net.v1-3.min.json` | 200 | mAP |
-| `msrvtt`, `msrvtt_1ka` | `train_val_videodatainfo.json`, `MSRVTT_JSFUSION_test.csv` | - | recall |
-| `vatex` | `vatex_training_v1.0.json` | - | recall |
-| `activitynet_captions` | `val_1.json` | - | recall |
-| `charades_sta` | `charades_sta_test.txt` | - | accuracy |
-| `youcook2` | `youcookii_annotations_trainval.json` | - | CIDEr |
+| function | files, for example | train / val / test | classes | metric |
+|---|---|---|---|---|
+| `kinetics` | `kinetics-400_val.csv` | 235,693 / ? / ? | 400, 600 | top-1, top-5 |
+| `moments` | `trainingSet.csv`, `moments_categories.txt` | 791,297 / ? / - | 339 | top-1 |
+| `ssv2` | `train.json`, `labels.json` | 168,913 / ? / ? | 174 | top-1 |
+| `ssv2_subset` | `eval_ssv2_temporal.csv`, `.._events.csv` | - / - / 216, 588 | 18, 49 | top-1 |
+| `diving48` | `Diving48_V2_train.json` | 15,027 / - / 1,970 | 48 | top-1 |
+| `charades` | `Charades_v1_train.csv` | 7,811 / - / 1,814 | 157 m | mAP |
+| `activitynet_actions` | `activity_net.v1-3.min.json` | 10,002 / 4,926 / ? | 200 | mAP |
+| `ava` | `ava_train_v2.2.csv` | 210,634 b / ? / ? | 80 m (60) | mAP |
+| `ava_kinetics` | `kinetics_train_v1.0.csv`, and AVA's | 353,201 b / ? / ? | 80 m (60) | mAP |
+| `msrvtt` | `train_val_videodatainfo.json` | 6,513 / 497 / 2,990 | - | recall, CIDEr |
+| `msrvtt_1ka` | `MSRVTT_JSFUSION_test.csv` | - / - / 1,000 | - | recall |
+| `vatex` | `vatex_training_v1.0.json` | ? / ? / ? | - | recall, CIDEr |
+| `activitynet_captions` | `val_1.json` | ? / 4,917 / - | - | recall |
+| `charades_sta` | `charades_sta_test.txt` | ? / - / ? | - | accuracy |
+| `youcook2` | `youcookii_annotations_trainval.json` | ? / ? / ? | - | CIDEr |
+| `nextqa` | `val.csv`, `atp-hard-ct4.txt` | ? / 4,996, 2,269 / 8,564 | 5 choices | accuracy |
+| `nextqa_open` | `test.csv` of NExT-OE | 37,523 / 5,343 / 9,178 | - | WUPS |
+| `msrvtt_qa` | `test_qa.json` | ? / ? / ? | - | top-1 |
+| `msvd_qa` | `test_qa.json`, `youtube_mapping.txt` | ? / ? / ? | - | top-1 |
+| `fly_vs_fly` | `movie1_actions.mat`, `movie1_track.mat` | ? / ? / ? | 6 m | mAP |
+| `treba_flies` | `fly_train_keypoints.npz` | ? / ? / ? | 6 m | mAP |
+| `calms21` | `calms21_task1_train.json` | 70 / - / ? | 4 (3) | mAP |
+| `crim13` | a text file for each video | ? / - / ? | 13 m (12) | mAP |
+| `kabr` | `train.csv`, `val.csv` | ? / ? / - | 8 | macro accuracy |
+| `chimpact` | `labels/*.json` | 127 / 17 / 19 | 23 m | mAP |
+| `internvid` | `InternVid-10M-flt.jsonl` | 7.0M / - / - | - | - |
+| `yt_temporal_180m` | JSON lines, one a video | 87.8M / - / - | - | - |
+| `videocc` | `video_cc_public.csv` | 191.1M / - / - | - | - |
+| `wts70m` | CSV made by hand | 55.1M / - / - | - | - |
+
+Sizes count videos, clips or questions, b: boxes in key frames; "?" is a number that neither the
+paper nor our other sources give, "-" none. K400, MiT, SSv2, Charades, ActivityNet and both AVAs
+have those of VideoGLUE, the last four those of Table 1. In `classes`, m is multi-label, and in
+brackets stand the classes that the metric counts. Metrics are those of Table 12; ATP-Hard has
+2,269 questions of the validation part of NExT-QA.
 """
 
+from keras_videoprism.data.annotations.behaviour import calms21, crim13, kabr
+from keras_videoprism.data.annotations.boxes import Box, KeyFrame, ava, ava_kinetics, chimpact
 from keras_videoprism.data.annotations.captions import (
     activitynet_captions,
     charades_sta,
@@ -34,19 +61,59 @@ from keras_videoprism.data.annotations.classes import (
     kinetics,
     moments,
     ssv2,
+    ssv2_subset,
 )
+from keras_videoprism.data.annotations.flies import FLY_BEHAVIOURS, fly_vs_fly, treba_flies
+from keras_videoprism.data.annotations.pretraining import (
+    internvid,
+    videocc,
+    wts70m,
+    yt_temporal_180m,
+)
+from keras_videoprism.data.annotations.questions import (
+    Question,
+    msrvtt_qa,
+    msvd_qa,
+    nextqa,
+    nextqa_open,
+)
+from keras_videoprism.data.annotations.transcripts import Sentence, Word, sentence_clips
 
 __all__ = [
+    "Box",
+    "FLY_BEHAVIOURS",
+    "KeyFrame",
+    "Question",
+    "Sentence",
+    "Word",
     "activitynet_actions",
     "activitynet_captions",
+    "ava",
+    "ava_kinetics",
+    "calms21",
     "charades",
     "charades_sta",
+    "chimpact",
+    "crim13",
     "diving48",
+    "fly_vs_fly",
+    "internvid",
+    "kabr",
     "kinetics",
     "moments",
     "msrvtt",
     "msrvtt_1ka",
+    "msrvtt_qa",
+    "msvd_qa",
+    "nextqa",
+    "nextqa_open",
+    "sentence_clips",
     "ssv2",
+    "ssv2_subset",
+    "treba_flies",
     "vatex",
+    "videocc",
+    "wts70m",
     "youcook2",
+    "yt_temporal_180m",
 ]

@@ -1,9 +1,17 @@
 """Data sets with captions."""
 
 from collections import defaultdict
-from pathlib import Path
 
-from keras_videoprism.data.annotations.files import File, clip, read_csv, read_json, rows_of
+from keras_videoprism.data.annotations.files import (
+    File,
+    clip,
+    pairs,
+    read_csv,
+    read_json,
+    read_keys,
+    read_text,
+    rows_of,
+)
 from keras_videoprism.data.manifest import Row
 
 
@@ -15,13 +23,13 @@ def msrvtt(file: File, videos: File, split: str = "train") -> list[Row]:
         videos: has `<video_id>.mp4`, cut already.
         split: train, validate or test.
     """
-    content = read_json(file)
+    clips, sentences = read_keys(file, "videos", "sentences")
     captions = defaultdict(list)
-    for sentence in content["sentences"]:
+    for sentence in sentences:
         captions[sentence["video_id"]].append(sentence["caption"])
     return rows_of(
         file,
-        [video for video in content["videos"] if video["split"] == split],
+        [video for video in clips if video["split"] == split],
         lambda video: clip(videos, f"{video['video_id']}.mp4", captions[video["video_id"]]),
     )
 
@@ -54,7 +62,7 @@ def activitynet_captions(file: File, videos: File, paragraphs: bool = True) -> l
             one row for each segment.
     """
     entries = []
-    for video_id, video in read_json(file).items():
+    for video_id, video in pairs(file, read_json(file)):
         if paragraphs:
             text = " ".join(sentence.strip() for sentence in video["sentences"])
             entries.append((video_id, text, (None, None)))
@@ -77,7 +85,7 @@ def charades_sta(file: File, videos: File) -> list[Row]:
         video_id, start, end = place.split()
         return clip(videos, f"{video_id}.mp4", [sentence], start=float(start), end=float(end))
 
-    lines = Path(file).read_text(encoding="utf-8").splitlines()
+    lines = read_text(file).splitlines()
     return rows_of(file, [line for line in lines if line.strip()], row)
 
 
@@ -89,9 +97,10 @@ def youcook2(file: File, videos: File, subset: str = "training") -> list[Row]:
         videos: has `<youtube id>.mp4`.
         subset: training or validation.
     """
+    (database,) = read_keys(file, "database")
     steps = [
         (video_id, step)
-        for video_id, video in read_json(file)["database"].items()
+        for video_id, video in pairs(file, database)
         if video["subset"] == subset
         for step in video["annotations"]
     ]

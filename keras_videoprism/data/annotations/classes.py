@@ -1,9 +1,18 @@
 """Data sets with classes."""
 
+import re
 from collections.abc import Sequence
 from pathlib import Path
 
-from keras_videoprism.data.annotations.files import File, clip, read_csv, read_json, rows_of
+from keras_videoprism.data.annotations.files import (
+    File,
+    clip,
+    pairs,
+    read_csv,
+    read_json,
+    read_keys,
+    rows_of,
+)
 from keras_videoprism.data.manifest import Row
 
 
@@ -21,11 +30,17 @@ def kinetics(file: File, videos: File, classes: Sequence[str] | None = None) -> 
     ids = {name: index for index, name in enumerate(names)}
 
     def row(entry: dict[str, str]) -> Row:
-        start, end = (int(float(entry[key])) for key in ("time_start", "time_end"))
-        name, label = f"{entry['youtube_id']}_{start:06d}_{end:06d}.mp4", entry.get("label")
-        return clip(videos, f"{label}/{name}", labels=[ids[label]]) if label else clip(videos, name)
+        label = entry.get("label")
+        return clip(videos, kinetics_name(entry), labels=[ids[label]] if label else ())
 
     return rows_of(file, entries, row)
+
+
+def kinetics_name(entry: dict[str, str]) -> str:
+    """The usual name of the file that a line of Kinetics' CSV stands for."""
+    start, end = (int(float(entry[key])) for key in ("time_start", "time_end"))
+    name, label = f"{entry['youtube_id']}_{start:06d}_{end:06d}.mp4", entry.get("label")
+    return f"{label}/{name}" if label else name
 
 
 def ssv2(file: File, labels: File, videos: File) -> list[Row]:
@@ -46,6 +61,32 @@ def ssv2(file: File, labels: File, videos: File) -> list[Row]:
         return clip(videos, name, [entry.get("label", "")], [label])
 
     return rows_of(file, read_json(file), row)
+
+
+def ssv2_subset(file: File, videos: File) -> list[Row]:
+    """SSv2-Temporal (Sevilla-Lara et al., 2021) or SSv2-Events (Bagad et al., 2023), zero-shot.
+
+    18 and 49 classes of Something-Something v2, chosen for what happens in time, with 12 videos
+    each. The caption of a row is the name of its class, by which the classes are sorted.
+
+    Args:
+        file: eval_ssv2_temporal.csv or eval_ssv2_events.csv of VideoCon (Bansal et al., 2023), with
+            videopath, caption (a prompt that asks for a description in quotes) and match, 1 if it
+            is right. The second file could not be checked; its description is the same.
+        videos: has `<id>.webm`.
+    """
+
+    def match(entry: dict[str, str]) -> tuple[str, str] | None:
+        template = re.search(r'description: "(.+)"', entry["caption"])
+        if entry["match"] not in ("0", "1") or not template:
+            raise ValueError('needs a caption with `description: "..."` and a match of 0 or 1')
+        name = re.sub(r"[\[\]]", "", template[1])
+        return (Path(entry["videopath"]).stem, name) if entry["match"] == "1" else None
+
+    found = rows_of(file, read_csv(file), match)
+    names = sorted({name for _, name in found})
+    ids = {name: index for index, name in enumerate(names)}
+    return [clip(videos, f"{video}.webm", [name], [ids[name]]) for video, name in found]
 
 
 def moments(file: File, categories: File, videos: File) -> list[Row]:
@@ -100,12 +141,13 @@ def activitynet_actions(file: File, videos: File, subset: str = "training") -> l
         videos: has `v_<id>.mp4`.
         subset: training, validation or testing.
     """
-    database = read_json(file)["database"]
-    names = sorted({a["label"] for video in database.values() for a in video["annotations"]})
+    (database,) = read_keys(file, "database")
+    entries = pairs(file, database)
+    names = sorted({a["label"] for _, video in entries for a in video["annotations"]})
     ids = {name: index for index, name in enumerate(names)}
     segments = [
         (video_id, annotation)
-        for video_id, video in database.items()
+        for video_id, video in entries
         if video["subset"] == subset
         for annotation in video["annotations"]
     ]

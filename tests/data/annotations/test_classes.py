@@ -47,6 +47,34 @@ def test_ssv2(tmp_path):
     assert row.name == "5.webm" and row.labels == ()
 
 
+PROMPT = """The user asks.
+Human: Does this video entail the description: ""{}""?
+AI: """
+
+
+def subset_line(video, template, match):
+    return f'videos/{video}.avi,"{PROMPT.format(template)}",{match}\n'
+
+
+def test_ssv2_subset(tmp_path):
+    cover, drop = "Uncovering [something]", "Lifting up one end of [something], then dropping it"
+    lines = [
+        subset_line(7, cover, 1),
+        subset_line(7, drop, 0),
+        subset_line(9, cover, 0),
+        subset_line(9, drop, 1),
+    ]
+    file = write(tmp_path / "temporal.csv", "videopath,caption,match\n" + "".join(lines))
+    first, second = annotations.ssv2_subset(file, "ssv2")
+    assert first.name == "7.webm" and first.captions == ("Uncovering something",)
+    assert first.labels == (1,)  # sorted names
+    assert second.labels == (0,) and second.name == "9.webm"
+    for line in (subset_line(7, cover, 2), "videos/7.avi,Uncovering,1\n", "videos/7.avi\n"):
+        file = write(tmp_path / "temporal.csv", "videopath,caption,match\n" + lines[0] + line)
+        with pytest.raises(ValueError, match="temporal.csv, entry 2: "):
+            annotations.ssv2_subset(file, "ssv2")
+
+
 def test_moments(tmp_path):
     categories = write(tmp_path / "categories.txt", "adult+female+speaking,0\nblocking,3\n")
     file = write(tmp_path / "train.csv", "blocking/getty-1.mp4,blocking,3,0\n")
@@ -95,3 +123,6 @@ def test_activitynet_actions(tmp_path):
     assert second.labels == (0,)
     with pytest.raises(ValueError, match="no clip"):
         annotations.activitynet_actions(file, "anet", "testing")
+    file = write(tmp_path / "anet.json", {"version": "1.3"})
+    with pytest.raises(ValueError, match="anet.json: no 'database' in it"):
+        annotations.activitynet_actions(file, "anet")
