@@ -17,7 +17,9 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-import tensorflow as tf
+from google.protobuf.message import DecodeError
+
+from keras_videoprism.data.example import Example
 
 Tensor = Any
 
@@ -51,6 +53,8 @@ def stable_clip_id(file: str, start: float | None = None, end: float | None = No
 
 def encode_jpeg(frame: np.ndarray) -> bytes:
     """uint8 RGB frame [H, W, 3] -> JPEG at quality 95 with full-resolution colour."""
+    import tensorflow as tf
+
     image = tf.io.encode_jpeg(frame, "rgb", quality=JPEG_QUALITY, chroma_downsampling=False)
     return image.numpy()
 
@@ -65,6 +69,8 @@ def decode_jpegs(images: Tensor, box: tuple[Tensor, Tensor]) -> Tensor:
     Returns:
         uint8 RGB [T, *size, 3].
     """
+    import tensorflow as tf
+
     window = tf.concat(box, 0)
 
     def decode(image: Tensor) -> Tensor:
@@ -109,19 +115,18 @@ def encode_clip(
         )
     if len(timestamps) != len(frames):
         raise ValueError(f"{file}: {len(frames)} frames but {len(timestamps)} timestamps")
-    features = {
-        VERSION: _int64([SCHEMA_VERSION]),
-        CLIP_ID: _int64([clip_id]),
-        FRAMES: _bytes([encode_jpeg(frame) for frame in frames]),
-        TIMESTAMPS: tf.train.Feature(float_list=tf.train.FloatList(value=timestamps)),
-        CAPTIONS: _bytes([caption.encode() for caption in captions]),
-        LABELS: _int64(labels),
-        SOURCE: _bytes([source.encode()]),
-        FILE: _bytes([file.encode()]),
-        HEIGHT: _int64([frames.shape[1]]),
-        WIDTH: _int64([frames.shape[2]]),
-    }
-    example = tf.train.Example(features=tf.train.Features(feature=features))
+    example = Example()
+    feature = example.features.feature
+    feature[VERSION].int64_list.value[:] = [SCHEMA_VERSION]
+    feature[CLIP_ID].int64_list.value[:] = [clip_id]
+    feature[FRAMES].bytes_list.value[:] = [encode_jpeg(frame) for frame in frames]
+    feature[TIMESTAMPS].float_list.value[:] = timestamps
+    feature[CAPTIONS].bytes_list.value[:] = [caption.encode() for caption in captions]
+    feature[LABELS].int64_list.value[:] = labels
+    feature[SOURCE].bytes_list.value[:] = [source.encode()]
+    feature[FILE].bytes_list.value[:] = [file.encode()]
+    feature[HEIGHT].int64_list.value[:] = [frames.shape[1]]
+    feature[WIDTH].int64_list.value[:] = [frames.shape[2]]
     return example.SerializeToString(deterministic=True)
 
 
@@ -136,10 +141,12 @@ def parse_clip(serialized: Tensor) -> dict[str, Tensor]:
         `timestamps` and `labels` vectors, all others scalars.
     """
 
-    def scalar(dtype: tf.DType) -> Any:
+    import tensorflow as tf
+
+    def scalar(dtype: Any) -> Any:
         return tf.io.FixedLenFeature([], dtype)
 
-    def vector(dtype: tf.DType) -> Any:
+    def vector(dtype: Any) -> Any:
         return tf.io.FixedLenSequenceFeature([], dtype, allow_missing=True)
 
     features = {
@@ -164,8 +171,8 @@ def check_record(record: bytes) -> None:
         ValueError: not a clip, another schema version (both are named), or no frames.
     """
     try:
-        features = tf.train.Example.FromString(record).features.feature
-    except Exception as error:  # protobuf's DecodeError has no public home
+        features = Example.FromString(record).features.feature
+    except DecodeError as error:
         raise ValueError(f"not a tf.train.Example: {error}") from error
     version = list(features[VERSION].int64_list.value)
     if version != [SCHEMA_VERSION]:
@@ -177,11 +184,3 @@ def check_record(record: bytes) -> None:
     num_times = len(features[TIMESTAMPS].float_list.value)
     if num_frames == 0 or num_frames != num_times:
         raise ValueError(f"the record has {num_frames} frames and {num_times} timestamps")
-
-
-def _int64(values: Sequence[int]) -> tf.train.Feature:
-    return tf.train.Feature(int64_list=tf.train.Int64List(value=values))
-
-
-def _bytes(values: Sequence[bytes]) -> tf.train.Feature:
-    return tf.train.Feature(bytes_list=tf.train.BytesList(value=values))
