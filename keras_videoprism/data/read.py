@@ -16,6 +16,7 @@ import tensorflow as tf
 
 from keras_videoprism.data.augment import random_flip, random_resized_crop, resize
 from keras_videoprism.data.index import RecordIndex, open_records
+from keras_videoprism.data.remote import known_to_tensorflow
 from keras_videoprism.data.sample import random_segment, uniform
 from keras_videoprism.data.schema import (
     CAPTIONS,
@@ -25,6 +26,7 @@ from keras_videoprism.data.schema import (
     decode_jpegs,
     parse_clip,
 )
+from keras_videoprism.data.tfrecord import fetch_records
 from keras_videoprism.data.tokenize import Tokenizer
 
 Tensor = Any
@@ -179,6 +181,9 @@ def _stream(
 ) -> tf.data.Dataset:
     """Pairs of (epoch, position in the index) int64 [2] and the record there."""
     positions = _positions(len(index.offsets), epoch_length, steps, shuffle, repeat, seed)
+    if not all(known_to_tensorflow(file) for file in index.files):
+        places = positions.map(lambda position: position[1])
+        return tf.data.Dataset.zip(positions, fetch_records(places, *index[:4]))
     # Tensors, not arrays: these would be copied into the graph.
     files, shard_ids, offsets = (tf.constant(part) for part in index[:3])
     records = positions.flat_map(
