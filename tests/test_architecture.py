@@ -32,7 +32,7 @@ PRESET_FACTORY = ("models", "from_preset", "presets")
 # makes constants on the host, such as sinusoids and resize weights.
 ALLOWED_PACKAGES = {
     "layers": {"keras", "numpy"},
-    "data": {"numpy", "tensorflow", "av", "sentencepiece", "google"},
+    "data": {"numpy", "tensorflow", "av", "sentencepiece", "google", "google_crc32c"},
     "evaluation": {"numpy", "keras"},
 }
 # Optional dependencies, imported inside the functions that need them.
@@ -41,7 +41,6 @@ OPTIONAL_PACKAGES = {
     "apache_beam",
     "cv2",
     "fsspec",
-    "google_crc32c",
     "matplotlib",
     "nltk",
     "scipy",

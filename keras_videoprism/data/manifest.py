@@ -2,35 +2,42 @@
 
 A table has the column `path` (or `file`) and, where known, `caption`, `label` (class ids with
 spaces or semicolons between), `start` and `end` (seconds). JSONL may also hold lists: `captions`
-of strings and `label` of integers. Other columns are ignored.
+of strings and `label` of integers. Other columns are ignored. Clips of one file may overlap.
 
 Every path, relative or absolute, must lie in `root`, by default the folder of the table: a table
-from a stranger cannot name other files. Pass `root="/"` to allow them all.
+from a stranger cannot name other files. Pass `root="/"` to allow all local files. Folder, table
+and root may be remote (see `data/remote.py`); a table names remote files where its root is remote.
 """
 
 import csv
+import io
 import json
 import math
 import os
+import posixpath
 import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from keras_videoprism.data.remote import File, exists, is_remote, join, list_files, read_text
+
 VIDEO_SUFFIXES = frozenset(
     ".mp4 .m4v .mov .mkv .webm .avi .mpg .mpeg .ts .flv .ogv .wmv .3gp .gif".split()
 )
 IMAGE_SUFFIXES = frozenset(".png .jpg .jpeg .webp .bmp .tif .tiff".split())
+MAX_TEXT = 2**17  # characters of a caption or path; the bound that Python's csv has
+MAX_LABEL = 2**31 - 1  # batches hold int32
 
 
 class Row(NamedTuple):
     """One clip to write.
 
-    `path` is the file, `name` the same relative to the root with forward slashes; `start` and
-    `end` are seconds, None for the whole file.
+    `path` is the file, a `str` where it is remote; `name` the same relative to the root with
+    forward slashes; `start` and `end` are seconds, None for the whole file.
     """
 
-    path: Path
+    path: Path | str
     name: str
     captions: tuple[str, ...] = ()
     labels: tuple[int, ...] = ()
@@ -38,9 +45,7 @@ class Row(NamedTuple):
     end: float | None = None
 
 
-def read_manifest(
-    path: str | os.PathLike[str], root: str | os.PathLike[str] | None = None
-) -> list[Row]:
+def read_manifest(path: File, root: File | None = None) -> list[Row]:
     """Lists the clips of a folder or of a CSV or JSONL table.
 
     Args:
@@ -53,22 +58,24 @@ def read_manifest(
         The clips in the order of the table. Whether the files exist is for the writer to find.
 
     Raises:
-        ValueError: no such path, folder without videos, no clip, no path column, a path outside
-            the root, a value that cannot be read, a clip listed twice. The line is named.
+        ValueError: no such path, folder without videos, no clip, no path column, a path or link
+            out of the root, a value that cannot be read, a clip listed twice. The line is named.
+        OSError: a remote path cannot be reached.
     """
-    path = Path(path)
-    table = path / "captions.csv" if path.is_dir() else path
-    root = Path(root) if root is not None else table.parent
-    if path.is_dir() and not table.exists():
+    is_folder = os.path.isdir(path) if not is_remote(path) else _suffix(path) not in _READERS
+    table = join(path, "captions.csv") if is_folder else os.fspath(path)
+    root = os.path.dirname(table) if root is None else root
+    if is_folder and not exists(table):
         return _folder_rows(path, root)
     rows: list[Row] = []
-    seen: set[tuple[Any, ...]] = set()
+    seen: set[tuple[str, ...]] = set()
     for line, record in _records(table):
         try:
             row = _row(record, root)
         except ValueError as error:
             raise ValueError(f"{table}, line {line}: {error}") from error
-        key = (row.name, row.start, row.end)
+        # What makes the clip id, too.
+        key = (row.name, *("" if t is None else f"{t:.6f}" for t in (row.start, row.end)))
         if key in seen:
             raise ValueError(
                 f"{table}, line {line}: {row.name} (start {row.start}, end {row.end}) is listed "
@@ -81,81 +88,123 @@ def read_manifest(
     return rows
 
 
-def _folder_rows(folder: Path, root: Path) -> list[Row]:
-    files = (file for file in folder.rglob("*") if not file.name.startswith("."))
+def _folder_rows(folder: File, root: File) -> list[Row]:
     suffixes = VIDEO_SUFFIXES | IMAGE_SUFFIXES
-    rows = [
-        _row({"path": file.absolute()}, root) for file in files if file.suffix.lower() in suffixes
-    ]
-    if not rows:
+    names = [name for name in list_files(folder) if _suffix(name) in suffixes]
+    paths = [join(folder, name) for name in names if not posixpath.basename(name).startswith(".")]
+    if not paths:
         raise ValueError(f"{folder}: no video or image in this folder")
-    return sorted(rows, key=lambda row: row.name)
+    if not is_remote(folder):
+        paths = [_linked_inside(path, root) for path in paths]
+    return sorted((_row({"path": path}, root) for path in paths), key=lambda row: row.name)
 
 
-def _records(table: Path) -> Iterator[tuple[int, dict[str, Any]]]:
+def _linked_inside(path: str, root: File) -> str:
+    """The absolute path; nobody has named it, so that a link must not lead out of the root."""
+    base = os.path.realpath(root)
+    if os.path.commonpath([base, os.path.realpath(path)]) != base:
+        raise ValueError(f"{path} is a link out of the folder {base}; remove it or pass `root`")
+    return os.path.abspath(path)
+
+
+def _suffix(path: File) -> str:
+    return os.path.splitext(path)[1].lower()
+
+
+def _records(table: str) -> Iterator[tuple[int, dict[str, Any]]]:
     """(line number, values by column) of each line that is not blank."""
-    readers = {".csv": _csv_records, ".jsonl": _jsonl_records}
-    if table.suffix.lower() not in readers:
+    if _suffix(table) not in _READERS:
         raise ValueError(f"{table}: expected a folder, a .csv or a .jsonl file")
-    if not table.is_file():
+    if not exists(table):
         raise ValueError(f"{table}: no such file or folder")
     try:
-        yield from readers[table.suffix.lower()](table)
+        text = read_text(table).removeprefix("\ufeff")
     except UnicodeDecodeError as error:
         raise ValueError(f"{table}: not UTF-8 text: {error}") from error
+    yield from _READERS[_suffix(table)](table, text)
 
 
-def _csv_records(table: Path) -> Iterator[tuple[int, dict[str, Any]]]:
-    with table.open(encoding="utf-8-sig", newline="") as file:
-        reader = csv.DictReader(file)
+def _csv_records(table: str, text: str) -> Iterator[tuple[int, dict[str, Any]]]:
+    reader = csv.DictReader(io.StringIO(text, newline=""), strict=True)
+    try:
+        for record in reader:
+            if any(record.pop(None, ())):
+                reason = "more values than columns; a text with commas needs quotes"
+                raise ValueError(f"{table}, line {reader.line_num}: {reason}")
+            yield reader.line_num, record
+    except csv.Error as error:  # line_num is still that of the record before
+        raise ValueError(f"{table}, line {reader.line_num + 1}: {error}") from error
+
+
+def _jsonl_records(table: str, text: str) -> Iterator[tuple[int, dict[str, Any]]]:
+    for number, line in enumerate(io.StringIO(text, newline=None), 1):
+        if not line.strip():
+            continue
         try:
-            for record in reader:
-                yield reader.line_num, record
-        except csv.Error as error:
-            raise ValueError(f"{table}, line {reader.line_num}: {error}") from error
+            record = json.loads(line)
+        except (ValueError, RecursionError) as error:
+            raise ValueError(f"{table}, line {number}: not JSON: {error}") from error
+        if not isinstance(record, dict):
+            raise ValueError(f"{table}, line {number}: not a JSON object: {line[:80].strip()!r}")
+        yield number, record
 
 
-def _jsonl_records(table: Path) -> Iterator[tuple[int, dict[str, Any]]]:
-    with table.open(encoding="utf-8") as file:
-        for number, line in enumerate(file, 1):
-            if not line.strip():
-                continue
-            try:
-                record = json.loads(line)
-            except json.JSONDecodeError as error:
-                raise ValueError(f"{table}, line {number}: not JSON: {error}") from error
-            if not isinstance(record, dict):
-                raise ValueError(f"{table}, line {number}: not a JSON object: {line.strip()!r}")
-            yield number, record
+_READERS = {".csv": _csv_records, ".jsonl": _jsonl_records}
 
 
-def _row(record: dict[str, Any], root: Path) -> Row:
+def _row(record: dict[str, Any], root: File) -> Row:
     value = record.get("path") or record.get("file")
     if not value:
         columns = ", ".join(str(column) for column in record)
         raise ValueError(f"no value in column `path` or `file`; the columns are {columns}")
-    path, name = _resolve(value, root)
+    path, name = _resolve(_text("path", value), root)
     start, end = _seconds(record, "start"), _seconds(record, "end")
     if end is not None and end <= (start or 0.0):
         raise ValueError(f"end must be after start, received start={start}, end={end}")
     return Row(path, name, _captions(record), _labels(record.get("label")), start, end)
 
 
-def _resolve(value: Any, root: Path) -> tuple[Path, str]:
+def _resolve(value: str, root: File) -> tuple[Path | str, str]:
     """(path, name relative to the root); `..` is resolved by text, links are left alone."""
-    base = os.path.abspath(root)
-    path = os.path.normpath(os.path.join(base, str(value)))
-    if os.path.commonpath([base, path]) != base:
-        raise ValueError(f"the path {str(value)!r} is outside the folder {base}; pass `root`")
-    return Path(path), Path(os.path.relpath(path, base)).as_posix()
+    separator = "/" if is_remote(root) else os.sep
+    base = _absolute(os.fspath(root))
+    prefix = base.rstrip(separator) + separator
+    is_full = is_remote(value) or os.path.isabs(value)
+    path = _absolute(value if is_full else prefix + value)
+    if not path.startswith(prefix):
+        raise ValueError(f"the path {value!r} is outside the folder {base}; pass `root`")
+    name = path.removeprefix(prefix).replace(os.sep, "/")
+    return path if is_remote(path) else Path(path), name
+
+
+def _absolute(path: str) -> str:
+    """The path without `.`, `..` and doubled slashes."""
+    if not is_remote(path):
+        return os.path.abspath(path)
+    scheme, _, rest = path.partition("://")
+    return f"{scheme}://{posixpath.normpath(rest)}"
+
+
+def _text(column: str, value: Any) -> str:
+    if not isinstance(value, str):
+        raise ValueError(f"{column} must be text, received {value!r}")
+    if len(value) > MAX_TEXT:
+        raise ValueError(f"{column} has {len(value)} characters, more than {MAX_TEXT}")
+    try:
+        value.encode()
+    except UnicodeEncodeError:
+        raise ValueError(f"{column} is not Unicode text: {value!r}") from None
+    if "\0" in value:
+        raise ValueError(f"{column} holds a zero byte: {value!r}")
+    return value
 
 
 def _captions(record: dict[str, Any]) -> tuple[str, ...]:
     several = record.get("captions") or []
     if not isinstance(several, list):
         raise ValueError(f"captions must be a list of strings, received {several!r}")
-    texts = [record.get("caption"), *several]
-    return tuple(str(text).strip() for text in texts if text is not None and str(text).strip())
+    texts = [_text("caption", text) for text in (record.get("caption"), *several) if text]
+    return tuple(text.strip() for text in texts if text.strip())
 
 
 def _labels(value: Any) -> tuple[int, ...]:
@@ -166,8 +215,8 @@ def _labels(value: Any) -> tuple[int, ...]:
         labels = tuple(int(str(part)) for part in parts if str(part))
     except ValueError:
         raise ValueError(f"label must be integers, received {value!r}") from None
-    if any(label < 0 for label in labels):
-        raise ValueError(f"label must not be negative, received {value!r}")
+    if any(not 0 <= label <= MAX_LABEL for label in labels):
+        raise ValueError(f"label must not be negative or above {MAX_LABEL}, received {value!r}")
     return labels
 
 
@@ -177,7 +226,7 @@ def _seconds(record: dict[str, Any], column: str) -> float | None:
         return None
     try:
         seconds = float(value)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         raise ValueError(f"{column} must be seconds, received {value!r}") from None
     if not math.isfinite(seconds) or seconds < 0:
         raise ValueError(f"{column} must be seconds from the first frame, received {value!r}")

@@ -16,14 +16,19 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from keras_videoprism.data.index import RecordIndex, open_records
+from keras_videoprism.data.index import RecordIndex, check_batches, check_clips, open_records
 from keras_videoprism.data.load import load_clip
+from keras_videoprism.data.remote import known_to_tensorflow
+from keras_videoprism.data.tfrecord import read_record
 from keras_videoprism.data.tokenize import Tokenizer
 
 Tensor = Any
 
 _LOGGER = logging.getLogger(__name__)
 _READ_BUFFER = 2**16  # bytes read at once; a record is tens of kilobytes
+# Two clips for each core: one may wait for its file while the other is decoded.
+_IN_FLIGHT = 2 * (os.cpu_count() or 1)
+_REMOTE_IN_FLIGHT = 16  # a server answers late, not slowly
 
 
 def read_records(
@@ -66,37 +71,35 @@ def read_records(
         caption: "random" or "first" of a clip's captions.
         seed: seed of order, sampling, crops, flips and captions.
         start: number of batches to leave out unread; what follows is the same as without it.
-        max_bad_records: so many damaged records are counted, logged and each replaced by the next
-            whole one; one more is an error.
+        max_bad_records: so many damaged records are logged and replaced; one more is an error.
         process: (i, n): this is process i of n, which reads every n-th clip of one common order.
 
     Returns:
-        Dataset of dicts with `videos` uint8 [B, T, H, W, 3], which models scale to [0, 1] on their
-        device, `clip_id` int64 [B] and, as above, `labels` int32 [B] or float32 [B, C],
-        `token_ids` int32 [B, L], `padding_mask` bool [B, L].
+        Dataset of dicts with `videos` uint8 [B, T, H, W, 3] (models scale it on their device),
+        `clip_id` int64 [B] and, as above, `labels` int32 [B] or float32 [B, C], `token_ids` int32
+        [B, L], `padding_mask` bool [B, L].
 
     Raises:
         ValueError: what `open_records` finds, a missing caption or label, a bad argument.
     """
     index = open_records(path_or_paths)
     image_size = (image_size, image_size) if isinstance(image_size, int) else image_size
-    _check_choice("sampling", sampling, ("uniform", "random_segment"))
-    _check_choice("caption", caption, ("random", "first"))
-    common_size = _common_size(batch_size, process, start)
-    _check_sizes(index, batch_size, common_size, num_frames, image_size, repeat, drop_remainder)
-    _check_contents(index, tokenizer, num_classes)
+    needs_caption = tokenizer is not None
+    check_batches(index, batch_size, repeat, drop_remainder, start, process)
+    check_clips(index, num_frames, image_size, num_classes, needs_caption, sampling, caption)
     load = partial(
         load_clip,
         num_frames=num_frames,
         image_size=image_size,
         num_classes=num_classes,
-        single_label=index.num_labelled == len(index.offsets) and index.max_labels_per_clip == 1,
+        single_label=index.has_single_labels,
         sampling=sampling,
         augment=augment,
         flip=flip,
-        caption=None if tokenizer is None else caption,
+        caption=caption if needs_caption else None,
         seed=seed,
     )
+    common_size = batch_size * process[1]  # clips that all processes read in a step
     epoch_length = len(index.offsets)
     epoch_length -= epoch_length % common_size if drop_remainder else 0
     steps = (process[0] + start * common_size, process[1])
@@ -107,63 +110,7 @@ def read_records(
         dataset = dataset.map(lambda batch: _tokenize(batch, tokenizer))
     num_batches = math.ceil(len(range(steps[0], epoch_length, steps[1])) / batch_size)
     cardinality = tf.data.INFINITE_CARDINALITY if repeat else num_batches
-    checked = dataset.apply(tf.data.experimental.assert_cardinality(cardinality))
-    return checked.prefetch(tf.data.AUTOTUNE)
-
-
-def _check_choice(name: str, value: str, choices: tuple[str, ...]) -> None:
-    if value not in choices:
-        raise ValueError(f"{name} must be one of {choices}, received {value!r}")
-
-
-def _common_size(batch_size: int, process: tuple[int, int], start: int) -> int:
-    """Clips that all processes read in a step."""
-    rank, num_processes = process
-    if not 0 <= rank < num_processes or start < 0:
-        raise ValueError(
-            f"needs process=(i, n) with 0 <= i < n and start >= 0, received {process} and {start}"
-        )
-    return batch_size * num_processes
-
-
-def _check_sizes(
-    index: RecordIndex,
-    batch_size: int,
-    common_size: int,
-    num_frames: int,
-    image_size: tuple[int, int],
-    repeat: bool,
-    drop_remainder: bool,
-) -> None:
-    if min(batch_size, num_frames, *image_size) < 1:
-        raise ValueError(
-            "batch_size, num_frames and image_size must be positive, received "
-            f"{batch_size}, {num_frames}, {image_size}"
-        )
-    if drop_remainder and common_size > len(index.offsets):
-        raise ValueError(
-            f"{len(index.offsets)} clips do not fill one batch of {common_size}; "
-            "reduce batch_size or pass drop_remainder=False"
-        )
-    if repeat and not drop_remainder:
-        raise ValueError("repeat=True gives full batches only: leave drop_remainder=True")
-
-
-def _check_contents(
-    index: RecordIndex, tokenizer: Tokenizer | None, num_classes: int | None
-) -> None:
-    missing = len(index.offsets) - index.num_captioned
-    if tokenizer is not None and missing:
-        raise ValueError(
-            f"{missing} of {len(index.offsets)} clips have no caption; "
-            "write the records with require_caption=True or read them without tokenizer"
-        )
-    if num_classes is not None and not index.num_labelled:
-        raise ValueError(f"num_classes={num_classes}, but no clip has a label")
-    if num_classes is not None and index.num_classes > num_classes:
-        raise ValueError(
-            f"num_classes={num_classes}, but the records hold the label {index.num_classes - 1}"
-        )
+    return dataset.apply(tf.data.experimental.assert_cardinality(cardinality)).prefetch(2)
 
 
 def _positions(
@@ -209,8 +156,8 @@ class _BadRecords:
             with self._lock:
                 known, number = bad in self._found, len(self._found | {bad})
                 self._found.add(bad)
-            file = self._index.files[self._index.shard_ids[bad]]
-            place = f"{file}: the record at byte {self._index.offsets[bad]} is damaged"
+            file, offset, _ = self._index.place(bad)
+            place = f"{file}: the record at byte {offset} is damaged"
             if number > self._limit:
                 raise ValueError(
                     f"{place}; {number} are, max_bad_records={self._limit}. List them with "
@@ -231,56 +178,59 @@ def _clips(
 
     So batches stay full, and which clips are in a batch does not depend on where reading began.
     """
-    # Tensors, not arrays: these would be copied into the graph.
-    files, shard_ids, offsets = (tf.constant(part) for part in index[:3])
     bad_records = _BadRecords(index, max_bad_records)
+    record_at = _reader(index)
 
     def clip_at(epoch_and_position: Tensor) -> tf.data.Dataset:
         epoch, position = tf.unstack(epoch_and_position)
 
         def attempt(ahead: Tensor) -> tf.data.Dataset:
-            place = (position + ahead) % len(index.offsets)
-            record = _record_at(files, shard_ids, offsets, place)
+            record = record_at((position + ahead) % len(index.offsets))
             return record.map(lambda record: (ahead, load(record, epoch)))
 
+        def note(ahead: Tensor, clip: dict[str, Tensor]) -> dict[str, Tensor]:
+            found = tf.cond(ahead > 0, lambda: bad_records.report(position, ahead), lambda: ahead)
+            with tf.control_dependencies([found]):
+                return {key: tf.identity(value) for key, value in clip.items()}
+
         attempts = tf.data.Dataset.range(max_bad_records + 1).flat_map(attempt).ignore_errors()
-        # Reached only when all failed: reports them, which ends the reading.
+        # Reached only when all failed: reporting them ends the reading.
         failure = tf.data.Dataset.range(1).map(
             lambda _: bad_records.report(position, max_bad_records + 1)
         )
-        return attempts.concatenate(failure.flat_map(attempt)).take(1)
+        return attempts.concatenate(failure.flat_map(attempt)).take(1).map(note)
 
-    def note(
-        epoch_and_position: Tensor, ahead: Tensor, clip: dict[str, Tensor]
-    ) -> dict[str, Tensor]:
-        position = epoch_and_position[1]
-        noted = tf.cond(ahead > 0, lambda: bad_records.report(position, ahead), lambda: position)
-        with tf.control_dependencies([noted]):
-            return {key: tf.identity(value) for key, value in clip.items()}
-
-    # Two in flight for each core: one may wait for the file while the other decodes.
-    in_flight = 2 * (os.cpu_count() or 1)
-    clips = positions.interleave(
-        lambda position: clip_at(position).map(lambda ahead, clip: note(position, ahead, clip)),
-        cycle_length=in_flight,
-        num_parallel_calls=in_flight,
-        deterministic=True,
+    here = all(known_to_tensorflow(file) for file in index.files)
+    in_flight = _IN_FLIGHT if here else max(_IN_FLIGHT, _REMOTE_IN_FLIGHT)
+    return positions.interleave(
+        clip_at, cycle_length=in_flight, num_parallel_calls=in_flight, deterministic=True
     )
-    return clips
 
 
-def _record_at(
-    files: Tensor, shard_ids: Tensor, offsets: Tensor, position: Tensor
-) -> tf.data.Dataset:
-    """The one record at a position of the index; its checksum is verified."""
-    # TFRecordDataset cannot start within a file; the operation below it can.
-    variant = tf.raw_ops.TFRecordDatasetV2(
-        filenames=tf.gather(files, tf.gather(shard_ids, [position])),
-        compression_type="",
-        buffer_size=tf.constant(_READ_BUFFER, tf.int64),
-        byte_offsets=tf.gather(offsets, [position]),
-    )
-    return tf.data.experimental.from_variant(variant, tf.TensorSpec([], tf.string)).take(1)
+def _reader(index: RecordIndex) -> Callable[[Tensor], tf.data.Dataset]:
+    """Function: position in the index -> a dataset of the one record there, checksums verified."""
+    # Tensors, not arrays: these would be copied into the graph.
+    files, shard_ids, offsets = (tf.constant(part) for part in index[:3])
+
+    def read(position: Tensor) -> tf.data.Dataset:
+        # TFRecordDataset cannot start within a file; the operation below it can.
+        variant = tf.raw_ops.TFRecordDatasetV2(
+            filenames=tf.gather(files, tf.gather(shard_ids, [position])),
+            compression_type="",
+            buffer_size=tf.constant(_READ_BUFFER, tf.int64),
+            byte_offsets=tf.gather(offsets, [position]),
+        )
+        return tf.data.experimental.from_variant(variant, tf.TensorSpec([], tf.string)).take(1)
+
+    def fetch(position: Tensor) -> tf.data.Dataset:
+        def whole(position: np.int64) -> bytes:
+            return read_record(*index.place(int(position)))
+
+        return tf.data.Dataset.from_tensors(position).map(
+            lambda position: tf.ensure_shape(tf.numpy_function(whole, [position], tf.string), [])
+        )
+
+    return read if all(known_to_tensorflow(file) for file in index.files) else fetch
 
 
 def _tokenize(batch: dict[str, Tensor], tokenizer: Tokenizer) -> dict[str, Tensor]:

@@ -19,6 +19,7 @@ from keras_videoprism.data.decode import Decoder
 from keras_videoprism.data.manifest import Row
 from keras_videoprism.data.remote import exists, join, read_text, remove, write_file
 from keras_videoprism.data.schema import SCHEMA_VERSION, encode_clip, stable_clip_id
+from keras_videoprism.data.tfrecord import FRAMING
 from keras_videoprism.data.video import VideoError
 
 
@@ -45,9 +46,14 @@ class Job(NamedTuple):
 
 
 class Receipt(NamedTuple):
-    """Rows of a shard by position: those written; (position, reason) of the others."""
+    """Rows of a shard by position.
+
+    written: those in the shard; record_sizes: bytes of each there, with the framing; skipped:
+    (position, reason) of the others.
+    """
 
     written: list[int]
+    record_sizes: list[int]
     skipped: list[tuple[int, str]]
 
 
@@ -132,7 +138,7 @@ def write_shard(
             report(len(rows))
             return known
         remove(job.receipt(index))
-    receipt = Receipt([], [])
+    receipt = Receipt([], [], [])
     try:
         with write_file(path) as file, tf.io.TFRecordWriter(os.fspath(file)) as writer:
             for position, record in enumerate(encoders(rows)):
@@ -142,6 +148,7 @@ def write_shard(
                 else:
                     writer.write(record)
                     receipt.written.append(position)
+                    receipt.record_sizes.append(len(record) + FRAMING)
                 report(position + 1)
     except tf.errors.OpError as error:
         raise OSError(f"{path}: cannot be written: {error.message}") from error
@@ -155,7 +162,7 @@ def write_shard(
 def read_receipt(job: Job, index: int) -> tuple[str, Receipt]:
     """Fingerprint of what a shard was made of, and its receipt."""
     content = json.loads(read_text(job.receipt(index)))
-    return content["fingerprint"], Receipt(content["written"], content["skipped"])
+    return content.pop("fingerprint"), Receipt(**content)
 
 
 def _fingerprint(job: Job, rows: Sequence[Row]) -> str:

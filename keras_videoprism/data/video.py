@@ -18,6 +18,7 @@ from av.container import InputContainer
 from av.video.reformatter import Interpolation, VideoReformatter
 from av.video.stream import VideoStream
 
+from keras_videoprism.data.remote import open_binary
 from keras_videoprism.data.sample import uniform
 
 MAX_FRAMES = 2**14
@@ -61,7 +62,7 @@ def read_video(
     are taken as square, as other video loaders do.
 
     Args:
-        path: video or image file.
+        path: video or image file, local or remote (see `data/remote.py`).
         start, end: part [start, end) in seconds from the first frame.
         fps: keep the first frame at or after each tick of 1/fps seconds. A slower video keeps
             all its frames: none is repeated.
@@ -162,9 +163,10 @@ def _open(path: str | os.PathLike[str]) -> Iterator[tuple[InputContainer, VideoS
     """A file and its first video stream; errors inside become VideoErrors that name the file."""
     try:
         # An open file, not its name: FFmpeg takes some names as addresses or patterns.
-        with open(path, "rb") as file:
-            if not os.fstat(file.fileno()).st_size:
+        with open_binary(path) as file:
+            if not file.seek(0, os.SEEK_END):
                 raise VideoError(f"{path}: the file is empty")
+            file.seek(0)
             with av.open(file, "r", options={"format_whitelist": _CONTAINERS}) as container:
                 if not container.streams.video:
                     raise VideoError(f"{path}: no video stream")

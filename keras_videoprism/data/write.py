@@ -114,7 +114,11 @@ def _finish(job: Job, rows: Sequence[Row], receipts: list[Receipt]) -> WriteRepo
     written = [rows[position] for position in positions]
     skipped = [(rows[position].name, reason) for position, reason in failed]
     files = [
-        {"file": job.shard(index), "num_clips": len(receipt.written)}
+        {
+            "file": job.shard(index),
+            "num_clips": len(receipt.written),
+            "record_sizes": receipt.record_sizes,
+        }
         for index, receipt in enumerate(receipts)
         if receipt.written
     ]
@@ -161,4 +165,5 @@ def _write_summary(
         "skipped": skipped,
     }
     with write_file(join(job.folder, SUMMARY_FILE)) as file:
-        file.write_text(json.dumps(summary, indent=2) + "\n", encoding="utf-8")
+        lines = [f"  {json.dumps(key)}: {json.dumps(value)}" for key, value in summary.items()]
+        file.write_text("{\n" + ",\n".join(lines) + "\n}\n", encoding="utf-8")

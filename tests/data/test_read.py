@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from keras_videoprism.data import remote
 from keras_videoprism.data.index import open_records
 from keras_videoprism.data.manifest import read_manifest
 from keras_videoprism.data.read import read_records
@@ -289,3 +290,26 @@ def write_clips(folder: Path, broken) -> None:
     shards = [{"file": "a.tfrecord", "num_clips": 5}]
     summary = {"schema_version": SCHEMA_VERSION, "shards": shards, **counts}
     (folder / "dataset.json").write_text(json.dumps(summary))
+
+
+def test_a_remote_folder_gives_the_same_batches(folder, s3):
+    for file in folder.iterdir():
+        remote.upload(file, f"{s3}/batches/{file.name}")
+    options = {"batch_size": 2, "num_frames": 3, "image_size": 24, "augment": True, "seed": 3}
+    options |= {"shuffle": True, "repeat": True, "sampling": "random_segment", "start": 1}
+    datasets = [read_records(path, **options) for path in (folder, f"{s3}/batches")]
+    here, there = (list(dataset.take(7).as_numpy_iterator()) for dataset in datasets)
+    assert_equal(here, there)
+
+
+def test_a_damaged_record_of_a_remote_folder_is_named(folder, s3, tmp_path):
+    copy = shutil.copytree(folder, tmp_path / "a")
+    shard = sorted(copy.glob("*.tfrecord"))[1]
+    content = bytearray(shard.read_bytes())
+    content[-100] ^= 1  # in the last record, which opening does not look at
+    shard.write_bytes(content)
+    for file in copy.iterdir():
+        remote.upload(file, f"{s3}/damaged/{file.name}")
+    dataset = read_records(f"{s3}/damaged", batch_size=6, num_frames=1, image_size=24)
+    with pytest.raises(tf.errors.InvalidArgumentError, match=f"{shard.name}: the record at byte"):
+        next(iter(dataset))

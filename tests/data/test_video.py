@@ -1,3 +1,4 @@
+import itertools
 import struct
 import zlib
 from fractions import Fraction
@@ -8,8 +9,10 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from keras_videoprism.data import video
+from keras_videoprism.data import remote, video
+from keras_videoprism.data.decode import Decoder
 from keras_videoprism.data.video import VideoError, frame_times, iter_video, read_video
+from tests.conftest import write_video
 
 SHARED = Path(__file__).parents[2].parent / "shared" / "videos"
 needs_shared = pytest.mark.skipif(not SHARED.is_dir(), reason="needs the shared videos")
@@ -200,3 +203,46 @@ def test_rotated_phone_video():
 def test_damaged_video():
     with pytest.raises(VideoError, match="corrupted.mp4: cannot be read: Invalid data"):
         read_video(SHARED / "corrupted.mp4")
+
+
+@pytest.mark.parametrize("suffix", [".mp4", ".mkv", ".ts"])
+def test_a_remote_file_is_the_same_as_the_local_one(tmp_path, s3, suffix):
+    local = write_ramp(tmp_path / f"ramp{suffix}")
+    path = f"{s3}/{tmp_path.name}/ramp{suffix}"
+    remote.upload(local, path)
+    options = {"start": 1.0, "end": 4.0, "num_frames": 7}
+    here = read_video(local, **options)
+    with Decoder() as decode:
+        for there in (read_video(path, **options), decode(path, **options)):
+            np.testing.assert_array_equal(there.frames, here.frames)
+            np.testing.assert_array_equal(there.timestamps, here.timestamps)
+
+
+def test_bad_remote_files_are_named(tmp_path, s3):
+    (tmp_path / "empty.mp4").touch()
+    remote.upload(tmp_path / "empty.mp4", f"{s3}/{tmp_path.name}/empty.mp4")
+    with pytest.raises(VideoError, match="s3://.*/empty.mp4: the file is empty"):
+        read_video(f"{s3}/{tmp_path.name}/empty.mp4")
+    with Decoder() as decode:
+        for path in (f"{s3}/missing.mp4", "s3://no-such-bucket/a.mp4"):
+            with pytest.raises(VideoError, match=f"{path}: cannot be read: no such file"):
+                decode(path)
+
+
+@pytest.mark.parametrize("call", [0, 1, 2, 3])
+def test_a_connection_that_breaks_while_decoding_is_named(tmp_path, monkeypatch, call):
+    """FFmpeg must not take a failed read, of which it gets several, for the end of the file."""
+    frames = np.random.default_rng(0).integers(0, 256, (12, 96, 128, 3), np.uint8)
+    path = f"file://{write_video(tmp_path / 'noise.mp4', frames)}"
+    calls = itertools.count()
+    read = remote._TensorFlowFiles.cat_file
+
+    def cat_file(*arguments, **options):
+        return read(*arguments, **options)[: -1 if next(calls) == call else None]
+
+    monkeypatch.setattr(remote._TensorFlowFiles, "cat_file", cat_file)
+    monkeypatch.setattr(remote, "WAITS", ())
+    monkeypatch.setattr(video, "open_binary", lambda path: remote.open_binary(path, 1024))
+    with pytest.raises(VideoError, match="file://.*/noise.mp4: cannot be read: .* bytes came of"):
+        read_video(path)
+    assert next(calls) > call
