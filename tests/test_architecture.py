@@ -44,6 +44,7 @@ OPTIONAL_PACKAGES = {
     "google_crc32c",
     "matplotlib",
     "nltk",
+    "pyarrow",
     "scipy",
     "sklearn",
     "tensorflow_data_validation",

@@ -1,4 +1,4 @@
-"""Where a corpus is not what it should be: statistics against a schema and against other corpora."""
+"""Where a corpus is not what it should be, by a schema and by other corpora."""
 
 from collections.abc import Iterator
 from typing import Any, NamedTuple
@@ -50,23 +50,10 @@ def infer_schema(statistics: Statistics) -> Schema:
         feature = schema.feature.add()
         feature.CopyFrom(found[general.name])
         feature.MergeFrom(general)
-        if general.name in BOUNDED:
-            feature.int_domain.MergeFrom(_range(summaries[general.name]))
+        values = [value for value, _ in summaries[general.name]["values"]]
+        if general.name in BOUNDED and values:
+            feature.int_domain.min, feature.int_domain.max = min(values), max(values)
     return schema
-
-
-def _range(summary: dict[str, Any]) -> Any:
-    """The domain of an integer: its range, or none where no clip has it."""
-    from tensorflow_metadata.proto.v0 import schema_pb2
-
-    if not summary["clips"]:
-        return schema_pb2.IntDomain()
-    values = (
-        [int(name) for name, _ in summary["top"]]
-        if "top" in summary
-        else [int(summary["min"]), int(summary["max"])]
-    )
-    return schema_pb2.IntDomain(min=min(values), max=max(values))
 
 
 def find_anomalies(

@@ -1,20 +1,23 @@
-"""A record -> a row of a few numbers and words that statistics can be made of.
+"""A record -> a row of a few whole numbers and a name, of which statistics are made.
 
-| feature | type | meaning |
-|---|---|---|
-| schema_version, height, width | int64 | as in the record |
-| num_frames | int64 | number of frames |
-| duration | float32 | seconds from the first frame to the last |
-| fps | float32 | frames per second; none for an image |
-| num_captions | int64 | number of captions |
-| caption_characters, caption_words | int64 | lengths of each caption without the space around it |
-| label | int64 | class ids |
-| source | bytes | name of the data set |
+| feature | meaning |
+|---|---|
+| schema_version, height, width | as in the record |
+| num_frames | number of frames |
+| seconds | time from the first frame to the last, rounded |
+| fps | frames per second, rounded; none for an image |
+| num_captions | number of captions |
+| caption_characters, caption_words | lengths of each caption without the space around it |
+| label | class ids |
+| source | name of the data set |
 
-Frames stay out, so that a thousand rows are a few hundred kilobytes.
+Frames stay out: a thousand rows take a few hundred kilobytes. Times are rounded so that their
+values can be counted one by one, as `schema.pbtxt` explains.
 """
 
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
+from itertools import islice
 from typing import Any
 
 import tensorflow as tf
@@ -24,23 +27,24 @@ from keras_videoprism.data import schema
 
 RecordBatch = Any  # pyarrow's
 
-INTEGERS = (
+NUMBERS = (
     "schema_version",
     "num_frames",
     "height",
     "width",
+    "seconds",
+    "fps",
     "num_captions",
     "caption_characters",
     "caption_words",
     "label",
 )
-FLOATS = ("duration", "fps")
-FEATURES = (*INTEGERS, *FLOATS, "source")
+FEATURES = (*NUMBERS, "source")
 
 BATCH_SIZE = 1000
 
 
-def clip_features(record: bytes) -> dict[str, Sequence[int] | Sequence[float] | Sequence[bytes]]:
+def clip_features(record: bytes) -> dict[str, Sequence[int] | Sequence[bytes]]:
     """The features of one record, each a list; what is missing or of another type is empty.
 
     Args:
@@ -53,14 +57,14 @@ def clip_features(record: bytes) -> dict[str, Sequence[int] | Sequence[float] | 
     times = clip[schema.TIMESTAMPS].float_list.value
     captions = clip[schema.CAPTIONS].bytes_list.value
     texts = [caption.decode(errors="replace").strip() for caption in captions]
-    duration = times[-1] - times[0] if times else 0.0
+    seconds = times[-1] - times[0] if times else 0.0
     return {
         "schema_version": clip[schema.VERSION].int64_list.value,
         "num_frames": [len(clip[schema.FRAMES].bytes_list.value)],
         "height": clip[schema.HEIGHT].int64_list.value,
         "width": clip[schema.WIDTH].int64_list.value,
-        "duration": [duration],
-        "fps": [(len(times) - 1) / duration] if duration > 0 else [],
+        "seconds": [round(seconds)],
+        "fps": [round((len(times) - 1) / seconds)] if seconds > 0 else [],
         "num_captions": [len(texts)],
         "caption_characters": [len(text) for text in texts],
         "caption_words": [len(text.split()) for text in texts],
@@ -70,41 +74,34 @@ def clip_features(record: bytes) -> dict[str, Sequence[int] | Sequence[float] | 
 
 
 def feature_batches(shard: str, batch_size: int = BATCH_SIZE) -> Iterator[RecordBatch]:
-    """The rows of a shard as `pyarrow.RecordBatch`es; holds one record and one batch in memory.
+    """The rows of a shard, as batches that hold each feature as a list or null.
 
-    Records that cannot be read are left out: `validate_records` lists them.
+    Holds one record and one batch in memory. Records that cannot be read are left out:
+    `validate_records` lists them.
 
     Args:
         shard: path of a TFRecord file.
         batch_size: rows of a batch, at most.
     """
-    rows = []
-    for row in _rows(shard):
-        rows.append(row)
-        if len(rows) == batch_size:
-            yield _batch(rows)
-            rows = []
-    if rows:
-        yield _batch(rows)
+    rows = _rows(shard)
+    while batch := list(islice(rows, batch_size)):
+        yield _batch(batch)
 
 
-def _rows(shard: str) -> Iterator[dict]:
-    records = iter(tf.data.TFRecordDataset(shard))
-    while True:
-        try:
-            yield clip_features(next(records).numpy())
-        except DecodeError:
-            continue
-        except (StopIteration, tf.errors.DataLossError):
-            return
+def _rows(shard: str) -> Iterator[dict[str, Sequence]]:
+    try:
+        for record in tf.data.TFRecordDataset(shard).as_numpy_iterator():
+            with suppress(DecodeError):
+                yield clip_features(record)
+    except tf.errors.DataLossError:
+        return
 
 
-def _batch(rows: list[dict]) -> RecordBatch:
+def _batch(rows: list[dict[str, Sequence]]) -> RecordBatch:
     import pyarrow as pa
 
-    types = dict.fromkeys(INTEGERS, pa.int64()) | dict.fromkeys(FLOATS, pa.float32())
-    columns = [
-        pa.array([list(row[name]) or None for row in rows], pa.list_(types.get(name, pa.binary())))
-        for name in FEATURES
-    ]
-    return pa.RecordBatch.from_arrays(columns, names=list(FEATURES))
+    columns = {}
+    for name in FEATURES:
+        of = pa.int64() if name in NUMBERS else pa.binary()
+        columns[name] = pa.array([list(row[name]) or None for row in rows], pa.list_(of))
+    return pa.RecordBatch.from_pydict(columns)

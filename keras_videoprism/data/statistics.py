@@ -1,4 +1,4 @@
-"""Statistics of a record folder by TensorFlow Data Validation (TFDV), and the same as plain numbers.
+"""Statistics of a record folder by TensorFlow Data Validation (TFDV), and as plain numbers.
 
 A Beam pipeline turns shards into rows of small features and counts these, on this machine or on a
 cluster. `make records-env` makes an environment that has TFDV.
@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from keras_videoprism.data.atomic import atomic_path
 from keras_videoprism.data.clip_features import feature_batches
 from keras_videoprism.data.index import open_records
 
@@ -18,7 +19,7 @@ Schema = Any  # tensorflow_metadata's Schema
 
 SCHEMA_FILE = Path(__file__).with_name("schema.pbtxt")
 LOCAL = ("--runner=FnApiRunner",)  # Beam's default may want to download another one
-MAX_VALUES = 10_000  # classes and sources that are counted one by one
+MAX_VALUES = 10_000  # different ones of a feature; further ones are not counted
 
 
 def load_schema(path: str | os.PathLike[str] = SCHEMA_FILE) -> Schema:
@@ -37,6 +38,15 @@ def load_schema(path: str | os.PathLike[str] = SCHEMA_FILE) -> Schema:
         return text_format.Parse(Path(path).read_text(encoding="utf-8"), schema_pb2.Schema())
     except (text_format.ParseError, UnicodeDecodeError) as error:
         raise ValueError(f"{path}: not a schema of TensorFlow Data Validation: {error}") from error
+
+
+def save_schema(schema: Schema, path: str | os.PathLike[str]) -> None:
+    """Write a schema as text, to a folder that is made where it is missing."""
+    from google.protobuf import text_format
+
+    Path(path).parent.mkdir(parents=True, exist_ok=True)
+    with atomic_path(path) as temporary:
+        temporary.write_text(text_format.MessageToString(schema), encoding="utf-8")
 
 
 def generate_statistics(
@@ -64,7 +74,7 @@ def generate_statistics(
     from apache_beam.options.pipeline_options import PipelineOptions
 
     shards = open_records(folder).files
-    # The schema says which integers are names: these are counted, not averaged.
+    # The schema says that values are counted one by one.
     options = tfdv.StatsOptions(schema=load_schema(), num_rank_histogram_buckets=MAX_VALUES)
     with tempfile.TemporaryDirectory() as temporary:
         path = os.fspath(output or Path(temporary) / "statistics.pb")
@@ -81,12 +91,11 @@ def generate_statistics(
 
 
 def summarize(statistics: Statistics) -> dict[str, dict[str, Any]]:
-    """Statistics as plain numbers, for a report.
+    """Statistics as plain numbers.
 
     Returns:
-        By feature: `clips` that have it and `missing`, the number of those that do not; for
-        numbers `min`, `mean`, `median`, `max` and `histogram`, a list of [low, high, count]; for
-        names `unique` and `top`, a list of [name, count].
+        By feature: `clips`, the number of those that have it; `missing`, of those that do not;
+        `values`, sorted pairs of a value and how often it occurs (the most frequent 10,000).
     """
     (dataset,) = statistics.datasets
     return {
@@ -96,17 +105,8 @@ def summarize(statistics: Statistics) -> dict[str, dict[str, Any]]:
 
 
 def _summary(feature: Any, num_clips: int) -> dict[str, Any]:
-    kind = feature.WhichOneof("stats")
-    stats = getattr(feature, kind)
+    stats = feature.string_stats
     clips = stats.common_stats.num_non_missing
-    summary = {"clips": clips, "missing": num_clips - clips}
-    if not clips:
-        return summary
-    if kind == "string_stats":
-        ranks = stats.rank_histogram.buckets
-        top = [[bucket.label, int(bucket.sample_count)] for bucket in ranks]
-        return summary | {"unique": stats.unique, "top": top}
-    (histogram,) = [h for h in stats.histograms if h.type == h.STANDARD]
-    bars = [[b.low_value, b.high_value, round(b.sample_count)] for b in histogram.buckets]
-    numbers = {name: getattr(stats, name) for name in ("min", "mean", "median", "max")}
-    return summary | numbers | {"histogram": bars}
+    value = int if feature.type == feature.INT else str
+    counts = [(value(of.label), int(of.sample_count)) for of in stats.rank_histogram.buckets]
+    return {"clips": clips, "missing": num_clips - clips, "values": sorted(counts)}

@@ -4,10 +4,11 @@ import os
 from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import tensorflow as tf
+from google.protobuf.message import DecodeError
 
 from keras_videoprism.data import schema
 from keras_videoprism.data.index import open_records
@@ -40,7 +41,7 @@ def validate_records(
 ) -> Validation:
     """Check every record: checksums, schema, frames, times, texts, labels, ids.
 
-    Distributions, and the drift between two corpora, are TensorFlow Data Validation's matter.
+    The corpus as a whole, and how it differs from others, is the matter of `anomalies`.
 
     Args:
         folder: a record folder.
@@ -60,7 +61,7 @@ def validate_records(
         name, number = Path(shard).name, 0
         try:
             for number, record in enumerate(tf.data.TFRecordDataset(shard).as_numpy_iterator()):
-                clip = tf.train.Example.FromString(record).features.feature
+                clip = _features(record)
                 file = b"".join(clip[schema.FILE].bytes_list.value).decode(errors="replace")
                 reasons = list(_problems(record, num_classes, require_caption))
                 ids.update(clip[schema.CLIP_ID].int64_list.value)
@@ -84,6 +85,14 @@ def validate_records(
         if of
     }
     return Validation(len(index.offsets), anomalies, statistics)
+
+
+def _features(record: bytes) -> Any:
+    """The features of a record; none where it is not a `tf.train.Example`."""
+    try:
+        return tf.train.Example.FromString(record).features.feature
+    except DecodeError:
+        return tf.train.Example().features.feature
 
 
 def _problems(record: bytes, num_classes: int | None, require_caption: bool) -> Iterator[str]:
