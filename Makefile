@@ -10,7 +10,7 @@ PYTHON ?= $(shell command -v python3.11 || command -v python3)
 BACKENDS ?= jax tensorflow
 VENV := .venv
 BIN := $(VENV)/bin
-# TensorFlow Data Validation and tensorflow-io need an older TensorFlow, which has Python 3.11 at most.
+# TensorFlow Data Validation and tensorflow-io need an older TensorFlow, and Python 3.11.
 RECORDS_VENV := .venv-records
 # One worker for each of two cores; a file stays on one worker, and so do its fixtures.
 PYTEST := $(BIN)/python -m pytest --numprocesses 2 --dist loadfile

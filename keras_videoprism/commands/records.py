@@ -6,12 +6,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from keras_videoprism.commands.cli import (
-    SOME_FAILED,
-    Commands,
-    add_command,
-    list_failed,
-)
+from keras_videoprism.commands.cli import SOME_FAILED, Commands, add_command, list_failed
 
 NOT_CHECKED = (
     "Not checked, since TensorFlow Data Validation is not installed here: the distributions of "
@@ -48,7 +43,10 @@ def _add_validate_records(commands: Commands) -> None:
         "--serving", type=Path, metavar="FOLDER", help="records as the model will see, for skew"
     )
     command.add_argument(
-        "--report", type=Path, metavar="DIR", help="folder for report.html and report.json"
+        "--report",
+        type=Path,
+        metavar="DIR",
+        help="folder for report.html, report.json and the schema of this corpus",
     )
 
 

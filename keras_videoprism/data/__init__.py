@@ -9,6 +9,7 @@ from importlib import import_module
 from typing import Any
 
 _MODULES = {
+    "anomalies": ("find_anomalies", "infer_schema"),
     "augment": ("random_flip", "random_resized_crop", "resize"),
     "index": ("RecordIndex", "open_records"),
     "manifest": ("Row", "read_manifest"),
@@ -16,6 +17,7 @@ _MODULES = {
     "read": ("read_records",),
     "sample": ("random_segment", "uniform"),
     "schema": ("SCHEMA_VERSION", "check_record", "encode_clip", "parse_clip", "stable_clip_id"),
+    "statistics": ("generate_statistics", "load_schema", "save_schema", "summarize"),
     "tokenize": ("Tokenizer", "canonicalize", "train_tokenizer"),
     "validate": ("validate_records",),
     "video": ("Video", "VideoError", "frame_times", "iter_video", "read_video"),

@@ -15,7 +15,7 @@ Frames stay out: a thousand rows take a few hundred kilobytes. Times are rounded
 values can be counted one by one, as `schema.pbtxt` explains.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import suppress
 from itertools import islice
 from typing import Any
@@ -25,6 +25,7 @@ from google.protobuf.message import DecodeError
 
 from keras_videoprism.data import schema
 
+Row = dict[str, list]
 RecordBatch = Any  # pyarrow's
 
 NUMBERS = (
@@ -44,7 +45,7 @@ FEATURES = (*NUMBERS, "source")
 BATCH_SIZE = 1000
 
 
-def clip_features(record: bytes) -> dict[str, Sequence[int] | Sequence[bytes]]:
+def clip_features(record: bytes) -> Row:
     """The features of one record, each a list; what is missing or of another type is empty.
 
     Args:
@@ -58,18 +59,19 @@ def clip_features(record: bytes) -> dict[str, Sequence[int] | Sequence[bytes]]:
     captions = clip[schema.CAPTIONS].bytes_list.value
     texts = [caption.decode(errors="replace").strip() for caption in captions]
     seconds = times[-1] - times[0] if times else 0.0
+    # Lists, since a field of the record would keep the whole of it, frames and all, in memory.
     return {
-        "schema_version": clip[schema.VERSION].int64_list.value,
+        "schema_version": list(clip[schema.VERSION].int64_list.value),
         "num_frames": [len(clip[schema.FRAMES].bytes_list.value)],
-        "height": clip[schema.HEIGHT].int64_list.value,
-        "width": clip[schema.WIDTH].int64_list.value,
+        "height": list(clip[schema.HEIGHT].int64_list.value),
+        "width": list(clip[schema.WIDTH].int64_list.value),
         "seconds": [round(seconds)],
         "fps": [round((len(times) - 1) / seconds)] if seconds > 0 else [],
         "num_captions": [len(texts)],
         "caption_characters": [len(text) for text in texts],
         "caption_words": [len(text.split()) for text in texts],
-        "label": clip[schema.LABELS].int64_list.value,
-        "source": clip[schema.SOURCE].bytes_list.value,
+        "label": list(clip[schema.LABELS].int64_list.value),
+        "source": list(clip[schema.SOURCE].bytes_list.value),
     }
 
 
@@ -88,7 +90,7 @@ def feature_batches(shard: str, batch_size: int = BATCH_SIZE) -> Iterator[Record
         yield _batch(batch)
 
 
-def _rows(shard: str) -> Iterator[dict[str, Sequence]]:
+def _rows(shard: str) -> Iterator[Row]:
     try:
         for record in tf.data.TFRecordDataset(shard).as_numpy_iterator():
             with suppress(DecodeError):
@@ -97,11 +99,11 @@ def _rows(shard: str) -> Iterator[dict[str, Sequence]]:
         return
 
 
-def _batch(rows: list[dict[str, Sequence]]) -> RecordBatch:
+def _batch(rows: list[Row]) -> RecordBatch:
     import pyarrow as pa
 
     columns = {}
     for name in FEATURES:
         of = pa.int64() if name in NUMBERS else pa.binary()
-        columns[name] = pa.array([list(row[name]) or None for row in rows], pa.list_(of))
+        columns[name] = pa.array([row[name] or None for row in rows], pa.list_(of))
     return pa.RecordBatch.from_pydict(columns)

@@ -6,7 +6,7 @@ The page needs nothing else: no script, no network. All text of records is escap
 import json
 import os
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from html import escape
 from pathlib import Path
 from typing import Any
@@ -162,10 +162,10 @@ def _section(
     text: str,
     columns: Sequence[str],
     rows: Sequence[Sequence[Any]],
-    bad: Iterable[bool] = (),
+    bad: Sequence[bool] = (),
 ) -> str:
     """A heading, a sentence and, where there are rows, a table."""
-    flags = list(bad) or [False] * len(rows)
+    flags = bad or [False] * len(rows)
     body = []
     for row, flag in zip(rows, flags, strict=True):
         cells = "".join(f"<td>{escape(str(cell))}</td>" for cell in row)
