@@ -43,6 +43,7 @@ OPTIONAL_PACKAGES = {
     "fsspec",
     "matplotlib",
     "nltk",
+    "pyarrow",
     "scipy",
     "sklearn",
     "tensorflow_data_validation",
