@@ -41,6 +41,7 @@ OPTIONAL_PACKAGES = {
     "apache_beam",
     "cv2",
     "fsspec",
+    "grain",
     "matplotlib",
     "nltk",
     "pyarrow",

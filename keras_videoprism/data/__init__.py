@@ -14,6 +14,7 @@ _MODULES = {
     "index": ("RecordIndex", "open_records"),
     "manifest": ("Row", "read_manifest"),
     "mix": ("alternate", "num_draws"),
+    "random_access": ("RecordSource", "grain_dataset"),
     "read": ("read_records",),
     "sample": ("random_segment", "uniform"),
     "schema": ("SCHEMA_VERSION", "encode_clip", "parse_clip", "parse_record", "stable_clip_id"),
