@@ -46,7 +46,7 @@ def fake_measures(benchmark: ModuleType, stage: str) -> dict[str, dict]:
             "compile_seconds": 10.0 * number,
             "peak_bytes": 10**9 * number,
             "parameters": 5,
-            **({"share_of_peak": 0.5, "clips_per_second": 1.0} if stage == "forward" else {}),
+            "clips_per_second": float(number),
         }
         for number, side in enumerate(benchmark.SIDES[stage], start=1)
     }
@@ -56,9 +56,8 @@ def test_every_side_and_ratio_is_defined(benchmark, sides):
     named = [side for stage in ("stage1", "stage2") for side in benchmark.SIDES[stage]]
     assert sorted(named) == sorted(sides.SIDES)
     for stage, compared in benchmark.RATIOS.items():
-        assert {r.numerator for r in compared} | {r.denominator for r in compared} == set(
-            benchmark.SIDES[stage]
-        )
+        named = {r.numerator for r in compared} | {r.denominator for r in compared}
+        assert named | {benchmark.TRAINING} == {*benchmark.SIDES[stage], benchmark.TRAINING}
 
 
 def test_ratios_divide_numerator_by_denominator(benchmark):
@@ -85,7 +84,7 @@ def test_measure_trains_a_side(benchmark, sides):
     assert measured["parameters"] == sides.SIDES[benchmark.HALF](TOY).count_params()
 
 
-@pytest.mark.parametrize("stage", ["stage1", "stage2", "forward"])
+@pytest.mark.parametrize("stage", ["stage1", "stage2", "forward", "reader", "writer"])
 def test_main_prints_tables_and_writes_json(benchmark, stage, tmp_path, monkeypatch, capsys):
     fake = fake_measures(benchmark, stage)
     monkeypatch.setattr(benchmark, "measure_all", lambda *_: fake)
@@ -132,3 +131,29 @@ def test_forward_operations_of_the_base_model(benchmark):
         model = VideoPrism()
     flops = benchmark.benchmark_forward.forward_flops(model, Namespace(frames=16, size=288))
     assert flops == pytest.approx(973e9, rel=2e-3)
+
+
+DATA = Namespace(clips=3, frames=2, size=36, batch=2, steps=1)
+
+
+@pytest.mark.parametrize("stage", ["reader", "writer"])
+def test_sides_of_the_data(benchmark, stage, tmp_path, monkeypatch):
+    data = benchmark.benchmark_data
+    monkeypatch.setattr(data, "VIDEO_SECONDS", 1)
+    monkeypatch.setattr(data, "VIDEO_SIZE", (36, 64))
+    sizes = Namespace(**vars(DATA), folder=tmp_path)
+    data.prepare(stage, sizes)
+    for side in benchmark.SIDES[stage]:
+        if side == data.TRAINING:
+            continue  # compiles a model
+        measured = data.measure(side, sizes)
+        assert measured["clips_per_second"] > 0 and measured["peak_bytes"] > 10**7
+    (video, *_) = sorted((tmp_path / "videos").iterdir())
+    assert data.decode_all(video) == {"reader": 2, "writer": 30}[stage]
+
+
+def test_share_of_a_training_step_that_waits(benchmark, tmp_path):
+    measured = benchmark.benchmark_data.train(
+        Namespace(folder=tmp_path), clips=4, batch_size=2, steps=1
+    )
+    assert 0 <= measured["waiting_share"] < 1 and measured["step_seconds"] > 0

@@ -1,8 +1,10 @@
-"""Time a training step of either stage, or the forward pass, against other implementations.
+"""Time training steps, the forward pass, and the data's way in and out against other ways.
 
     python tools/benchmark.py stage1
     python tools/benchmark.py stage2 --width 64 --spatial-layers 2 --temporal-layers 1 --steps 2
     python tools/benchmark.py forward --preset videoprism_lvt_b --frames 16 --size 288 --steps 3
+    python tools/benchmark.py reader --frames 16 --size 288
+    python tools/benchmark.py writer --frames 16 --size 288
 
 Each side runs in a process of its own, one after the other, and compiles without a cache.
 KERAS_BACKEND chooses the backend of the training steps (jax by default); the forward pass runs on
@@ -19,9 +21,20 @@ from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any, NamedTuple
 
+import benchmark_data
 import benchmark_forward
+from benchmark_data import (
+    AUGMENTED,
+    BARE_READER,
+    BARE_WRITER,
+    MANY,
+    READER,
+    TRAINING,
+    WRITER,
+)
 from benchmark_forward import HUB_JAX, HUB_TENSORFLOW, OURS_JAX, OURS_TENSORFLOW, TRANSFORMERS
 from rich.console import Console
 from rich.table import Table
@@ -49,6 +62,8 @@ SIDES = {
     "stage1": (HALF, DENSE, KERAS_HUB),
     "stage2": (FLAT, BLOCKS, UNMASKED),
     "forward": tuple(benchmark_forward.SIDES),
+    "reader": (READER, AUGMENTED, BARE_READER, TRAINING),
+    "writer": (WRITER, BARE_WRITER, MANY),
 }
 RATIOS = {
     "stage1": (
@@ -69,6 +84,14 @@ RATIOS = {
         Ratio("peak_bytes", OURS_JAX, HUB_JAX, "LvT <= 0.45"),
         Ratio("peak_bytes", OURS_TENSORFLOW, HUB_TENSORFLOW),
         Ratio("peak_bytes", OURS_JAX, TRANSFORMERS),
+    ),
+    "reader": (
+        Ratio("clips_per_second", READER, BARE_READER, ">= 0.85"),
+        Ratio("clips_per_second", AUGMENTED, BARE_READER),
+    ),
+    "writer": (
+        Ratio("clips_per_second", WRITER, BARE_WRITER, ">= 0.8"),
+        Ratio("peak_bytes", MANY, WRITER, "<= 1.1"),
     ),
 }
 
@@ -99,13 +122,18 @@ def time_steps(run: Callable[[], Any], steps: int) -> dict[str, Any]:
     }
 
 
-def peak_bytes() -> int | None:
-    """Most memory that this process ever held, or None where the system does not tell."""
+def peak_bytes(children: bool = False) -> int | None:
+    """Most memory that this process ever held, or None where the system does not tell.
+
+    With `children`, and the one that held most of those that have ended.
+    """
     try:
         import resource
     except ImportError:
         return None
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    if children:
+        peak += resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss
     return peak if sys.platform == "darwin" else peak * 1024
 
 
@@ -114,11 +142,21 @@ def measure_all(stage: str, sizes: argparse.Namespace, console: Console) -> dict
     os.environ.setdefault("KERAS_BACKEND", "jax")
     os.environ["JAX_ENABLE_COMPILATION_CACHE"] = "false"
     measured = {}
-    run = benchmark_forward.measure if stage == "forward" else measure
+    run = {
+        "forward": benchmark_forward.measure,
+        "reader": benchmark_data.measure,
+        "writer": benchmark_data.measure,
+    }.get(stage, measure)
     sides = (benchmark_forward.PEAK, *SIDES[stage]) if stage == "forward" else SIDES[stage]
-    with ProcessPoolExecutor(1, mp_context=get_context("spawn"), max_tasks_per_child=1) as pool:
+    with (
+        TemporaryDirectory() as sizes.folder,
+        ProcessPoolExecutor(1, mp_context=get_context("spawn"), max_tasks_per_child=1) as pool,
+    ):
+        if run is benchmark_data.measure:
+            with console.status("making the files"):
+                pool.submit(benchmark_data.prepare, stage, sizes).result()
         for side in sides:
-            with console.status(f"{side}: compiling, then {sizes.steps} steps"):
+            with console.status(f"measuring: {side}"):
                 measured[side] = pool.submit(run, side, sizes).result()
     if stage == "forward":
         peak = measured.pop(benchmark_forward.PEAK)["flops_per_second"]
@@ -140,25 +178,29 @@ def ratios(stage: str, measured: dict[str, dict]) -> list[dict[str, Any]]:
     ]
 
 
+# Header, key of a measurement, format; a column is left out where no side has it.
+COLUMNS = (
+    ("s / step", "step_seconds", "{:.3f}"),
+    ("s to compile", "compile_seconds", "{:.1f}"),
+    ("peak bytes", "peak_bytes", "{:.2e}"),
+    ("parameters", "parameters", "{:,}"),
+    ("clips / s", "clips_per_second", "{:.3f}"),
+    ("of the matrix-product peak", "share_of_peak", "{:.0%}"),
+    ("waiting for data", "waiting_share", "{:.1%}"),
+)
+
+
 def tables(measured: dict[str, dict], compared: list[dict[str, Any]]) -> tuple[Table, Table]:
     """One row for each side, one for each ratio."""
-    forward = any("share_of_peak" in row for row in measured.values())
-    extra = ("clips / s", "of the matrix-product peak") if forward else ()
-    sides = Table("side", "s / step", "s to compile", "peak GB", "parameters", *extra)
+    columns = [column for column in COLUMNS if any(column[1] in row for row in measured.values())]
+    sides = Table("side", *(header for header, _, _ in columns))
     for side, row in measured.items():
-        peak = "-" if row["peak_bytes"] is None else f"{row['peak_bytes'] / 1e9:.1f}"
-        sides.add_row(
-            side,
-            f"{row['step_seconds']:.3f}",
-            f"{row['compile_seconds']:.1f}",
-            peak,
-            f"{row['parameters']:,}",
-            *((f"{row['clips_per_second']:.3f}", f"{row['share_of_peak']:.0%}") if forward else ()),
-        )
+        values = ((row.get(key), form) for _, key, form in columns)
+        sides.add_row(side, *("-" if v is None else form.format(v) for v, form in values))
     quotients = Table("quantity", "of", "relative to", "ratio", "reach")
     for row in compared:
         quotients.add_row(
-            row["quantity"].replace("_seconds", "").replace("_bytes", " memory"),
+            row["quantity"].replace("_", " "),
             row["numerator"],
             row["denominator"],
             f"{row['value']:.2f}",
@@ -183,12 +225,14 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("--size", type=int, default=144, help="pixels, a multiple of 18")
     parser.add_argument("--batch", type=int, default=8)
     parser.add_argument("--steps", type=int, default=5, help="timed steps after the first")
+    parser.add_argument("--clips", type=int, default=100, help="reader and writer only")
     parser.add_argument("--output", type=Path, help="JSON file for all numbers")
     return parser.parse_args()
 
 
 def main() -> None:
     arguments, console = parse_arguments(), Console(width=110)
+    sizes = {key: value for key, value in vars(arguments).items() if key != "output"}
     load = os.getloadavg()[0] if hasattr(os, "getloadavg") else None
     measured = measure_all(arguments.stage, arguments, console)
     compared = ratios(arguments.stage, measured)
@@ -196,7 +240,7 @@ def main() -> None:
     console.print(f"{os.cpu_count()} cores, load average {load} before the run")
     if arguments.output:
         report = {
-            "sizes": {key: value for key, value in vars(arguments).items() if key != "output"},
+            "sizes": sizes,
             "cores": os.cpu_count(),
             "load_average": load,
             "sides": measured,

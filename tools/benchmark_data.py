@@ -1,118 +1,202 @@
 """The sides of the reader's and the writer's benchmark: ours, and bare decoding of the same files.
 
-Clips are synthetic: smooth textures that move, so that JPEG and H.264 have as much to do as with
-real video.
+Videos are synthetic: textures of several scales that slide, so that JPEG and H.264 have about as
+much to do as with filmed ones.
 """
 
-import tempfile
+import os
+import shutil
 import time
 from argparse import Namespace
 from collections.abc import Callable, Iterator
+from concurrent.futures import ProcessPoolExecutor
+from functools import partial
+from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-READER, CROPPED, BARE_READER = "read_records", "read_records, augmented", "tf.io decode alone"
-WRITER, BARE_WRITER = "write_records", "PyAV decode alone"
+READER, AUGMENTED = "read_records", "read_records, random crops"
+BARE_READER, TRAINING = "tf.io decode alone", "training step of the demo"
+WRITER, MANY = "write_records", "write_records, 10 x the clips"
+BARE_WRITER = "PyAV decode alone"
+
+VIDEO_SIZE = (360, 640)  # pixels, of the writer's files
+VIDEO_FPS, VIDEO_SECONDS = 30, 10
+NUM_DIFFERENT = 8  # files; the others are copies
 WARM_UP = 8  # batches: until then buffers fill
 
 
-def moving_texture(seed: int, num_frames: int, size: int) -> np.ndarray:
-    """uint8 frames [T, H, W, 3]: noise of several scales that slides."""
+def moving_texture(seed: int, num_frames: int, size: tuple[int, int]) -> Iterator[np.ndarray]:
+    """uint8 frames [H, W, 3]."""
     rng = np.random.default_rng(seed)
-    image = np.zeros((size * 2, size * 2, 3))
+    image = np.zeros((*size, 3))
     for scale in (4, 16, 64):
-        cells = rng.normal(size=(2 * size // scale + 1, 2 * size // scale + 1, 3))
-        image += np.kron(cells, np.ones((scale, scale, 1)))[: 2 * size, : 2 * size] * scale**0.5
+        cells = rng.normal(size=(size[0] // scale + 1, size[1] // scale + 1, 3))
+        image += np.kron(cells, np.ones((scale, scale, 1)))[: size[0], : size[1]] * scale**0.5
     image = np.uint8(np.clip(128 + 12 * image, 0, 255))
-    return np.stack([image[t : t + size, 2 * t : 2 * t + size] for t in range(num_frames)])
+    for t in range(num_frames):
+        yield np.roll(image, (t, 2 * t), axis=(0, 1))
 
 
-def records(folder: Path, sizes: Namespace) -> Path:
-    """A record folder of `sizes.clips` clips."""
+def prepare(stage: str, sizes: Namespace) -> None:
+    """Makes what the sides of a stage read, in `sizes.folder`."""
     from keras_videoprism.data import read_manifest, write_records
 
-    write_records(
-        read_manifest(videos(folder / "videos", sizes)),
-        folder / "records",
-        num_frames=sizes.frames,
-        num_shards=4,
-    )
-    return folder / "records"
+    folder = Path(sizes.folder)
+    if stage == "writer":
+        _render(folder / "videos", VIDEO_FPS * VIDEO_SECONDS, VIDEO_SIZE, sizes.clips)
+        return
+    _render(folder / "videos", sizes.frames, (sizes.size, sizes.size), sizes.clips)
+    rows = read_manifest(folder / "videos")
+    write_records(rows, folder / "records", num_frames=sizes.frames)
 
 
-def videos(folder: Path, sizes: Namespace) -> Path:
-    """A folder of `sizes.clips` H.264 files; every tenth is encoded, the others are copies."""
-    import shutil
-
+def _render(folder: Path, num_frames: int, size: tuple[int, int], clips: int) -> None:
     import av
 
-    folder.mkdir(parents=True)
-    for number in range(sizes.clips):
+    folder.mkdir()
+    for number in range(clips):
         path = folder / f"{number:05d}.mp4"
-        if number >= sizes.clips // 10 and number >= 1:
-            shutil.copy(folder / f"{number % max(sizes.clips // 10, 1):05d}.mp4", path)
+        if number >= NUM_DIFFERENT:
+            shutil.copy(folder / f"{number % NUM_DIFFERENT:05d}.mp4", path)
             continue
         with av.open(str(path), "w") as container:
-            stream = container.add_stream("libx264", rate=16)
-            stream.width = stream.height = sizes.size
+            stream = container.add_stream("libx264", rate=VIDEO_FPS, options={"preset": "fast"})
+            stream.height, stream.width = size
             stream.pix_fmt = "yuv420p"
-            for frame in moving_texture(number, sizes.frames, sizes.size):
+            for frame in moving_texture(number, num_frames, size):
                 container.mux(stream.encode(av.VideoFrame.from_ndarray(frame, "rgb24")))
             container.mux(stream.encode())
-    return folder
 
 
-def _our_reader(folder: Path, sizes: Namespace, **options: Any) -> Iterator[Any]:
+def read_ours(sizes: Namespace, **options: Any) -> dict[str, float]:
+    """Clips per second of `read_records`, shuffled."""
     from keras_videoprism.data import read_records
 
     reading = {"num_frames": sizes.frames, "image_size": sizes.size, "shuffle": True}
-    return iter(read_records(folder, batch_size=sizes.batch, repeat=True, **reading, **options))
+    dataset = read_records(
+        Path(sizes.folder) / "records", batch_size=sizes.batch, repeat=True, **reading, **options
+    )
+    return _batch_rate(iter(dataset), sizes)
 
 
-def _bare_reader(folder: Path, sizes: Namespace) -> Iterator[Any]:
+def read_bare(sizes: Namespace) -> dict[str, float]:
+    """Clips per second of the same records, parsed, decoded whole and batched in order."""
     import tensorflow as tf
 
     from keras_videoprism.data.schema import FRAMES, parse_clip
 
     def decode(record: Any) -> Any:
-        frames = parse_clip(record)[FRAMES]
-        jpeg = lambda image: tf.io.decode_jpeg(image, 3, dct_method="INTEGER_ACCURATE")  # noqa: E731
-        return tf.map_fn(jpeg, frames, fn_output_signature=tf.uint8)
+        jpeg = partial(tf.io.decode_jpeg, channels=3, dct_method="INTEGER_ACCURATE")
+        return tf.map_fn(jpeg, parse_clip(record)[FRAMES], fn_output_signature=tf.uint8)
 
-    dataset = tf.data.TFRecordDataset(sorted(map(str, folder.glob("*.tfrecord")))).repeat()
+    shards = sorted(map(str, Path(sizes.folder, "records").glob("*.tfrecord")))
+    dataset = tf.data.TFRecordDataset(shards).repeat()
     dataset = dataset.map(decode, num_parallel_calls=tf.data.AUTOTUNE).batch(sizes.batch)
-    return iter(dataset.prefetch(tf.data.AUTOTUNE))
+    return _batch_rate(iter(dataset.prefetch(tf.data.AUTOTUNE)), sizes)
 
 
-def measure_readers(sizes: Namespace) -> dict[str, dict[str, Any]]:
-    """Clips per second of each reader; they take turns, so that a busy machine slows all alike."""
-    with tempfile.TemporaryDirectory() as folder:
-        path = records(Path(folder), sizes)
-        readers = {
-            READER: _our_reader(path, sizes),
-            CROPPED: _our_reader(path, sizes, augment=True, flip=True, sampling="random_segment"),
-            BARE_READER: _bare_reader(path, sizes),
-        }
-        return _take_turns(
-            {name: lambda batches=batches: next(batches) for name, batches in readers.items()},
-            sizes,
-            calls=max(sizes.clips // sizes.batch, 1),
-            clips=sizes.batch,
-        )
-
-
-def _take_turns(
-    calls_of: dict[str, Callable[[], Any]], sizes: Namespace, calls: int, clips: int
-) -> dict[str, dict[str, Any]]:
-    seconds: dict[str, list[float]] = {name: [] for name in calls_of}
+def _batch_rate(batches: Iterator[Any], sizes: Namespace) -> dict[str, float]:
+    """The median over `sizes.steps` rounds through all clips."""
+    calls, seconds = max(sizes.clips // sizes.batch, 1), []
+    for _ in range(WARM_UP):
+        next(batches)
     for _ in range(sizes.steps):
-        for name, call in calls_of.items():
-            for _ in range(WARM_UP):
-                call()
-            start = time.perf_counter()
-            for _ in range(calls):
-                call()
-            seconds[name].append((time.perf_counter() - start) / (calls * clips))
-    return {name: {"step_seconds": float(np.median(of))} for name, of in seconds.items()}
+        start = time.perf_counter()
+        for _ in range(calls):
+            next(batches)
+        seconds.append((time.perf_counter() - start) / calls)
+    step = float(np.median(seconds))
+    return {"step_seconds": step, "clips_per_second": sizes.batch / step}
+
+
+def train(sizes: Namespace, clips: int = 512, batch_size: int = 64, steps: int = 40) -> dict:
+    """A stage-1 step of the demo, and which share of it `next(batches)` takes."""
+    import keras
+
+    from keras_videoprism import Stage1Model, VideoPrismLvT
+    from keras_videoprism.data import read_manifest, read_records, write_records
+    from keras_videoprism.data.demo_corpus import render_demo_corpus
+
+    folder = Path(sizes.folder)
+    render_demo_corpus(folder / "corpus", num_clips=2 * clips, num_stills=2, num_test=2)
+    write_records(read_manifest(folder / "corpus" / "curated"), folder / "demo", short_side=40)
+    model = VideoPrismLvT.from_preset("videoprism_lvt_tiny")
+    reading = {"num_frames": 8, "image_size": 40, "tokenizer": model.tokenizer, "shuffle": True}
+    reading |= {"repeat": True, "sampling": "random_segment"}
+    dataset = read_records(folder / "demo", batch_size=batch_size, **reading)
+    batches = dataset.as_numpy_iterator()
+    stage = Stage1Model(model)
+    stage.compile(keras.optimizers.AdamW(1e-3))
+    stage.train_on_batch(next(batches))
+    waited, start = 0.0, time.perf_counter()
+    for _ in range(steps):
+        before = time.perf_counter()
+        batch = next(batches)
+        waited += time.perf_counter() - before
+        stage.train_on_batch(batch)
+    total = time.perf_counter() - start
+    step = total / steps
+    return {
+        "step_seconds": step,
+        "clips_per_second": batch_size / step,
+        "waiting_share": waited / total,
+    }
+
+
+def write_ours(sizes: Namespace, times: int = 1) -> dict[str, float]:
+    """Clips per second of `write_records`; its peak includes the largest decoder."""
+    from keras_videoprism.data import read_manifest, write_records
+
+    folder = Path(sizes.folder)
+    rows = read_manifest(folder / "videos")
+    rows = [row._replace(name=f"{turn}/{row.name}") for turn in range(times) for row in rows]
+    write_records(rows[:8], folder / "warm", num_frames=sizes.frames, short_side=sizes.size)
+    output = folder / f"records-{times}"
+    start = time.perf_counter()
+    write_records(rows, output, num_frames=sizes.frames, short_side=sizes.size)
+    seconds = (time.perf_counter() - start) / len(rows)
+    shutil.rmtree(folder / "warm")
+    shutil.rmtree(output)
+    return {"step_seconds": seconds, "clips_per_second": 1 / seconds}
+
+
+def write_bare(sizes: Namespace) -> dict[str, float]:
+    """Clips per second of a process for each core that decodes all frames and drops them."""
+    files = sorted(Path(sizes.folder, "videos").iterdir())
+    with ProcessPoolExecutor(os.cpu_count(), mp_context=get_context("spawn")) as pool:
+        list(pool.map(decode_all, files[:8]))
+        start = time.perf_counter()
+        list(pool.map(decode_all, files))
+        seconds = (time.perf_counter() - start) / len(files)
+    return {"step_seconds": seconds, "clips_per_second": 1 / seconds}
+
+
+def decode_all(file: Path) -> int:
+    """Number of frames of a file, decoded on one thread."""
+    import av
+
+    with av.open(str(file)) as container:
+        container.streams.video[0].thread_type = "NONE"
+        return sum(1 for _ in container.decode(video=0))
+
+
+SIDES: dict[str, Callable[[Namespace], dict[str, float]]] = {
+    READER: read_ours,
+    AUGMENTED: partial(read_ours, augment=True, flip=True, sampling="random_segment"),
+    BARE_READER: read_bare,
+    TRAINING: train,
+    WRITER: write_ours,
+    MANY: partial(write_ours, times=10),
+    BARE_WRITER: write_bare,
+}
+
+
+def measure(side: str, sizes: Namespace) -> dict[str, Any]:
+    """One side in this process; bytes at the peak of it and of its largest child."""
+    from benchmark import peak_bytes
+
+    measured = SIDES[side](sizes)
+    return {**measured, "peak_bytes": peak_bytes(children=True)}
