@@ -2,13 +2,12 @@
 
 import argparse
 import inspect
-import shlex
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from keras_videoprism.commands import cli
-from keras_videoprism.commands.cli import DONE, WRONG_CALL, Commands, add_command, list_failed
+from keras_videoprism.commands import cli, records
+from keras_videoprism.commands.cli import DONE, WRONG_CALL, Commands, add_command
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -30,8 +29,7 @@ def parser() -> argparse.ArgumentParser:
     )
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     _add_demo_corpus(commands)
-    _add_write_records(commands)
-    _add_validate_records(commands)
+    records.add_commands(commands)
     _add_pretrain(commands)
     _add_probe(commands)
     cli.add_commands(commands)
@@ -66,83 +64,6 @@ def _demo_corpus(options: argparse.Namespace) -> int:
             progress=progress,
         )
     return DONE
-
-
-def _add_write_records(commands: Commands) -> None:
-    command = add_command(
-        commands,
-        "write-records",
-        _write_records,
-        "Decode videos and images to TFRecords. IN is a folder (its captions.csv is used where "
-        "there is one) or a CSV or JSONL table with path, and perhaps caption, label, start and "
-        "end in seconds.",
-    )
-    command.add_argument("input", metavar="IN", type=Path, help="folder or table")
-    command.add_argument("output", metavar="OUT", type=Path, help="record folder to make")
-    command.add_argument("--root", type=Path, help="folder that all paths of a table lie in")
-    command.add_argument("--shards", type=int, default=8, help="number of record files")
-    command.add_argument("--fps", type=float, help="frames kept per second of video")
-    command.add_argument("--num-frames", type=int, help="frames kept per clip, spread uniformly")
-    command.add_argument("--short-side", type=int, help="length of the short side in pixels")
-    command.add_argument("--require-caption", action="store_true", help="skip clips without one")
-    command.add_argument("--source", default="clips", help="name of the data set")
-    command.add_argument(
-        "--beam",
-        metavar="OPTIONS",
-        help="write by Apache Beam with its own options in one string, such as "
-        '"--runner=FlinkRunner --flink_master=host:8081"; "" takes the cores of this machine',
-    )
-
-
-def _write_records(options: argparse.Namespace) -> int:
-    from keras_videoprism.commands.progress import progress_bar
-    from keras_videoprism.data import read_manifest, write_records
-
-    rows = read_manifest(options.input, options.root)
-    with progress_bar("write records") as progress:
-        report = write_records(
-            rows,
-            options.output,
-            num_shards=options.shards,
-            fps=options.fps,
-            num_frames=options.num_frames,
-            short_side=options.short_side,
-            require_caption=options.require_caption,
-            source=options.source,
-            beam_options=None if options.beam is None else shlex.split(options.beam),
-            progress=progress,
-        )
-    print(f"{report.written} clips written to {options.output}.")
-    return list_failed(report.skipped)
-
-
-def _add_validate_records(commands: Commands) -> None:
-    command = add_command(
-        commands,
-        "validate-records",
-        _validate_records,
-        "Check every record of a folder: checksums, schema, images, times, texts, labels, ids. "
-        "Distributions and drift are not checked.",
-    )
-    command.add_argument("folder", type=Path, help="record folder")
-    command.add_argument("--num-classes", type=int, help="labels must lie below it")
-    command.add_argument("--require-caption", action="store_true", help="list clips without one")
-
-
-def _validate_records(options: argparse.Namespace) -> int:
-    from keras_videoprism.commands.progress import progress_bar
-    from keras_videoprism.data.validate import validate_records
-
-    with progress_bar("validate records") as progress:
-        found = validate_records(
-            options.folder, options.num_classes, options.require_caption, progress
-        )
-    print(f"{found.num_records} records, {len(found.anomalies)} anomalies.")
-    for name, values in found.statistics.items():
-        print(name, *(f"{key} {value:.4g}" for key, value in values.items()), sep="\t")
-    return list_failed(
-        [(f"{a.shard} record {a.record} ({a.file})", a.reason) for a in found.anomalies]
-    )
 
 
 def _add_pretrain(commands: Commands) -> None:

@@ -1,6 +1,7 @@
 """Fixtures that several folders of tests share."""
 
 import csv
+import json
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -142,3 +143,53 @@ def text_tower() -> Any:
     )
     model.tokenizer = tokenizer
     return model
+
+
+@pytest.fixture(scope="session")
+def write_corpus() -> Callable[..., Path]:
+    """write_corpus(folder, change, every, edit): a folder of 60 small clips.
+
+    In one of `every` clips the arguments of `change` stand in for the clean ones, and `edit` is
+    called with the features of the record.
+    """
+    import tensorflow as tf
+
+    from keras_videoprism.data.schema import encode_clip
+
+    def record(number: int, change: dict, edit: Callable) -> bytes:
+        clip = {
+            "frames": np.full((4, 16, 24, 3), 90, np.uint8),
+            "timestamps": np.arange(4) / 2,
+            "captions": [("a red star", "two blue rings turn around")[number % 2]],
+            "labels": [number % 5],
+            "source": ("web", "studio")[number % 2],
+        }
+        encoded = encode_clip(**{**clip, **change}, file=f"{number}.mp4", clip_id=number)
+        example = tf.train.Example.FromString(encoded)
+        edit(example.features.feature)
+        return example.SerializeToString()
+
+    def write(
+        folder: Path,
+        change: dict | None = None,
+        every: int = 60,
+        edit: Callable = lambda features: None,
+    ) -> Path:
+        with tf.io.TFRecordWriter(str(folder / "s.tfrecord")) as writer:
+            for number in range(60):
+                if number % every == every // 2:
+                    writer.write(record(number, change or {}, edit))
+                else:
+                    writer.write(record(number, {}, lambda features: None))
+        summary = {
+            "schema_version": 1,
+            "num_captioned": 60,
+            "num_labelled": 60,
+            "max_labels_per_clip": 1,
+            "num_classes": 5,
+            "shards": [{"file": "s.tfrecord", "num_clips": 60}],
+        }
+        (folder / "dataset.json").write_text(json.dumps(summary))
+        return folder
+
+    return write

@@ -9,13 +9,16 @@ from importlib import import_module
 from typing import Any
 
 _MODULES = {
+    "anomalies": ("find_anomalies", "infer_schema"),
     "augment": ("central_box", "random_box", "random_flip", "resize"),
     "index": ("RecordIndex", "open_records"),
     "manifest": ("Row", "read_manifest"),
     "mix": ("alternate", "num_draws"),
+    "random_access": ("RecordSource", "grain_dataset"),
     "read": ("read_records",),
     "sample": ("random_segment", "uniform"),
-    "schema": ("SCHEMA_VERSION", "check_record", "encode_clip", "parse_clip", "stable_clip_id"),
+    "schema": ("SCHEMA_VERSION", "encode_clip", "parse_clip", "parse_record", "stable_clip_id"),
+    "statistics": ("generate_statistics", "load_schema", "save_schema", "summarize"),
     "tokenize": ("Tokenizer", "canonicalize", "train_tokenizer"),
     "validate": ("validate_records",),
     "video": ("Video", "VideoError", "frame_times", "iter_video", "read_video"),

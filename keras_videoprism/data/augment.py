@@ -8,13 +8,10 @@ from typing import Any
 
 import tensorflow as tf
 
+from keras_videoprism.data.sample import AREA_RANGE, ASPECT_RANGE
+
 Tensor = Any
 Box = tuple[Tensor, Tensor]
-
-# The paper names no augmentation; these are the usual ranges of video training, mild because
-# captions and the teacher's targets speak of the whole scene.
-AREA_RANGE = (0.5, 1.0)
-ASPECT_RANGE = (3 / 4, 4 / 3)
 
 
 def central_box(stored_size: Tensor, image_size: tuple[int, int]) -> Box:

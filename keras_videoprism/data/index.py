@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from keras_videoprism.data.remote import exists, join, read_text, size
-from keras_videoprism.data.schema import SCHEMA_VERSION, check_record
+from keras_videoprism.data.schema import SCHEMA_VERSION, parse_record
 from keras_videoprism.data.tfrecord import NUM_READS, read_record, record_sizes
 
 SUMMARY_FILE = "dataset.json"
@@ -138,7 +138,7 @@ def _checked_sizes(path: str, shard: dict[str, Any]) -> np.ndarray:
     for length in sizes[:1].tolist():
         record = read_record(path, 0, length)
         try:
-            check_record(record)
+            parse_record(record)
         except ValueError as error:
             raise ValueError(f"{path}: {error}") from error
     return sizes

@@ -1,4 +1,4 @@
-"""Which frames of a clip to use: indices into its stored frames.
+"""Which frames of a clip to use: indices into its stored frames; and how much of each.
 
 All functions give ascending indices in [0, num_available). A clip with fewer frames than asked
 repeats frames by the same formula, so that every clip of a batch has one length.
@@ -9,6 +9,11 @@ from typing import Any
 import numpy as np
 
 Tensor = Any
+
+# Of random crops. The paper names no augmentation; these are the usual ranges of video training,
+# mild because captions and the teacher's targets speak of the whole scene.
+AREA_RANGE = (0.5, 1.0)
+ASPECT_RANGE = (3 / 4, 4 / 3)
 
 
 def uniform(num_available: int | Tensor, num_frames: int) -> Any:

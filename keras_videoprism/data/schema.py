@@ -164,23 +164,47 @@ def parse_clip(serialized: Tensor) -> dict[str, Tensor]:
     return tf.io.parse_single_example(serialized, features)
 
 
-def check_record(record: bytes) -> None:
-    """Checks that bytes are a clip of this schema version.
+# Kind of each feature of `Example`; those of _LISTS have any number of values, all others one.
+_KINDS = {
+    VERSION: "int64_list",
+    CLIP_ID: "int64_list",
+    FRAMES: "bytes_list",
+    TIMESTAMPS: "float_list",
+    CAPTIONS: "bytes_list",
+    LABELS: "int64_list",
+    SOURCE: "bytes_list",
+    FILE: "bytes_list",
+    HEIGHT: "int64_list",
+    WIDTH: "int64_list",
+}
+_LISTS = {FRAMES, TIMESTAMPS, CAPTIONS, LABELS}
+
+
+def parse_record(record: bytes) -> dict[str, Any]:
+    """One serialised clip -> its features, checked, without TensorFlow.
+
+    Returns:
+        Dict by feature name: `frames`, `captions` (bytes), `timestamps` and `labels` are lists,
+        all others single values.
 
     Raises:
-        ValueError: not a clip, another schema version (both are named), or no frames.
+        ValueError: not a clip, another schema version (both are named), a feature is missing, or
+            there is not one timestamp for each frame.
     """
     try:
         features = Example.FromString(record).features.feature
     except DecodeError as error:
         raise ValueError(f"not a tf.train.Example: {error}") from error
-    version = list(features[VERSION].int64_list.value)
-    if version != [SCHEMA_VERSION]:
+    clip = {name: list(getattr(features[name], kind).value) for name, kind in _KINDS.items()}
+    if clip[VERSION] != [SCHEMA_VERSION]:
         raise ValueError(
-            f"the record has schema version {version[0] if version else 'none'}, this package "
-            f"reads version {SCHEMA_VERSION}; write the records again with `write_records`"
+            f"the record has schema version {clip[VERSION][0] if clip[VERSION] else 'none'}, this "
+            f"package reads version {SCHEMA_VERSION}; write the records again with `write_records`"
         )
-    num_frames = len(features[FRAMES].bytes_list.value)
-    num_times = len(features[TIMESTAMPS].float_list.value)
+    wrong = [name for name in _KINDS if name not in _LISTS and len(clip[name]) != 1]
+    if wrong:
+        raise ValueError(f"the record must have one value of each of {wrong}")
+    num_frames, num_times = len(clip[FRAMES]), len(clip[TIMESTAMPS])
     if num_frames == 0 or num_frames != num_times:
         raise ValueError(f"the record has {num_frames} frames and {num_times} timestamps")
+    return {name: value if name in _LISTS else value[0] for name, value in clip.items()}

@@ -3,14 +3,17 @@
 import os
 from collections import Counter
 from collections.abc import Callable, Iterator
-from pathlib import Path
-from typing import NamedTuple
+from posixpath import basename
+from typing import Any, NamedTuple
 
 import numpy as np
 import tensorflow as tf
+from google.protobuf.message import DecodeError
 
 from keras_videoprism.data import schema
+from keras_videoprism.data.example import Example
 from keras_videoprism.data.index import open_records
+from keras_videoprism.data.tfrecord import read_record
 
 MAX_CAPTION = 10_000  # characters
 
@@ -40,7 +43,7 @@ def validate_records(
 ) -> Validation:
     """Check every record: checksums, schema, frames, times, texts, labels, ids.
 
-    Distributions, and the drift between two corpora, are TensorFlow Data Validation's matter.
+    The corpus as a whole, and how it differs from others, is the matter of `anomalies`.
 
     Args:
         folder: a record folder.
@@ -52,51 +55,59 @@ def validate_records(
         ValueError: the folder itself is wrong (see `open_records`).
     """
     index = open_records(folder)
+    num_records = len(index.offsets)
     ids: Counter[int] = Counter()
     anomalies: list[Anomaly] = []
     values: dict[str, list[float]] = {"frames": [], "height": [], "width": [], "captions": []}
-    done = 0
-    for shard in index.files:
-        name, number = Path(shard).name, 0
+    for position in range(num_records):
+        file, clip_id = "", None
+        reasons: list[str] = []
         try:
-            for number, record in enumerate(tf.data.TFRecordDataset(shard).as_numpy_iterator()):
-                clip = tf.train.Example.FromString(record).features.feature
-                file = b"".join(clip[schema.FILE].bytes_list.value).decode(errors="replace")
-                reasons = list(_problems(record, num_classes, require_caption))
-                ids.update(clip[schema.CLIP_ID].int64_list.value)
-                if ids[next(iter(clip[schema.CLIP_ID].int64_list.value), 0)] > 1:
-                    reasons.append("its clip id occurs twice")
-                anomalies += [Anomaly(name, number, file, reason) for reason in reasons]
-                if not reasons:
-                    values["frames"].append(len(clip[schema.FRAMES].bytes_list.value))
-                    values["captions"].append(len(clip[schema.CAPTIONS].bytes_list.value))
-                    for size in (schema.HEIGHT, schema.WIDTH):
-                        values[size].append(clip[size].int64_list.value[0])
-                done += 1
-                if progress is not None:
-                    progress(done, len(index.offsets))
-        except tf.errors.DataLossError:
-            reason = "wrong checksum; the rest of the shard was not read"
-            anomalies.append(Anomaly(name, number + 1, "", reason))
+            record = read_record(*index.place(position))
+            file, clip_id = _file_and_id(record)
+            clip = schema.parse_record(record)
+            reasons += _problems(clip, num_classes, require_caption)
+        except ValueError as error:
+            reasons.append(str(error))
+        if clip_id is not None:
+            ids[clip_id] += 1
+            reasons += ["its clip id occurs twice"] * (ids[clip_id] > 1)
+        shard = index.shard_ids[position]
+        number = position - int(np.searchsorted(index.shard_ids, shard))
+        name = basename(index.files[shard])
+        anomalies += [Anomaly(name, number, file, reason) for reason in reasons]
+        if not reasons:
+            values["frames"].append(len(clip[schema.FRAMES]))
+            values["captions"].append(len(clip[schema.CAPTIONS]))
+            values["height"].append(clip[schema.HEIGHT])
+            values["width"].append(clip[schema.WIDTH])
+        if progress is not None:
+            progress(position + 1, num_records)
     statistics = {
         key: {"min": min(of), "mean": float(np.mean(of)), "max": max(of)}
         for key, of in values.items()
         if of
     }
-    return Validation(len(index.offsets), anomalies, statistics)
+    return Validation(num_records, anomalies, statistics)
 
 
-def _problems(record: bytes, num_classes: int | None, require_caption: bool) -> Iterator[str]:
-    """What is wrong with a record."""
+def _file_and_id(record: bytes) -> tuple[str, int | None]:
+    """What can be told of a record, also of a wrong one: its file, and its clip id."""
     try:
-        schema.check_record(record)
-        clip = {name: value.numpy() for name, value in schema.parse_clip(record).items()}
-    except (ValueError, tf.errors.InvalidArgumentError) as error:
-        yield str(error).splitlines()[0]
-        return
+        features = Example.FromString(record).features.feature
+    except DecodeError:
+        return "", None
+    file = b"".join(features[schema.FILE].bytes_list.value).decode(errors="replace")
+    return file, next(iter(features[schema.CLIP_ID].int64_list.value), None)
+
+
+def _problems(
+    clip: dict[str, Any], num_classes: int | None, require_caption: bool
+) -> Iterator[str]:
+    """What is wrong with a clip."""
     if (np.diff(clip[schema.TIMESTAMPS]) <= 0).any() or clip[schema.TIMESTAMPS][0] < 0:
         yield "timestamps do not ascend from 0"
-    size = (int(clip[schema.HEIGHT]), int(clip[schema.WIDTH]), 3)
+    size = (clip[schema.HEIGHT], clip[schema.WIDTH], 3)
     for number, image in enumerate(clip[schema.FRAMES]):
         try:
             shape = tuple(tf.io.extract_jpeg_shape(image).numpy().tolist())
@@ -108,14 +119,14 @@ def _problems(record: bytes, num_classes: int | None, require_caption: bool) -> 
             break
     yield from _text_problems(clip[schema.CAPTIONS], require_caption)
     labels = clip[schema.LABELS]
-    if (labels < 0).any() or (num_classes is not None and (labels >= num_classes).any()):
-        yield f"labels {labels.tolist()} are not all in 0 to {(num_classes or 0) - 1}"
-    if len(set(labels.tolist())) < len(labels):
-        yield f"labels {labels.tolist()} repeat"
+    if labels and (min(labels) < 0 or (num_classes is not None and max(labels) >= num_classes)):
+        yield f"labels {labels} are not all in 0 to {(num_classes or 0) - 1}"
+    if len(set(labels)) < len(labels):
+        yield f"labels {labels} repeat"
 
 
-def _text_problems(captions: np.ndarray, require_caption: bool) -> Iterator[str]:
-    if require_caption and not len(captions):
+def _text_problems(captions: list[bytes], require_caption: bool) -> Iterator[str]:
+    if require_caption and not captions:
         yield "no caption"
     for caption in captions:
         try:

@@ -76,11 +76,14 @@ def test_bad_clips_are_refused(changes):
         encode(**changes)
 
 
-def test_check_record():
-    schema.check_record(encode())
+def test_parse_record():
+    clip, expected = schema.parse_record(encode()), schema.parse_clip(encode())
+    assert clip.keys() == expected.keys()
+    for name, value in expected.items():
+        np.testing.assert_array_equal(clip[name], value.numpy())
     with pytest.raises(ValueError, match="schema version 99.*reads version 1"):
-        schema.check_record(with_version(encode(), 99))
+        schema.parse_record(with_version(encode(), 99))
     with pytest.raises(ValueError, match="schema version none"):
-        schema.check_record(b"")
+        schema.parse_record(b"")
     with pytest.raises(ValueError, match="not a tf.train.Example"):
-        schema.check_record(b"no protocol buffer")
+        schema.parse_record(b"no protocol buffer")

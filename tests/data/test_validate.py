@@ -12,6 +12,8 @@ from keras_videoprism.data.schema import encode_clip
 from keras_videoprism.data.validate import validate_records
 from keras_videoprism.data.write import write_records
 
+pytestmark = pytest.mark.records
+
 
 @pytest.fixture
 def planted(tmp_path):
@@ -108,4 +110,15 @@ def test_damaged_byte(planted):
     content[len(content) // 2] ^= 1
     (folder / "s.tfrecord").write_bytes(content)
     (anomaly,) = validate_records(folder).anomalies
-    assert "wrong checksum" in anomaly.reason and anomaly.record == 1
+    assert "wrong length or checksum" in anomaly.reason and anomaly.record == 1
+
+
+def test_bytes_that_are_no_record(planted):
+    folder = planted()
+    shard = folder / "s.tfrecord"
+    records = list(tf.data.TFRecordDataset(str(shard)).as_numpy_iterator())
+    with tf.io.TFRecordWriter(str(shard)) as writer:
+        for record in (records[0], b"no record", records[2]):
+            writer.write(record)
+    (anomaly,) = validate_records(folder).anomalies
+    assert "not a tf.train.Example" in anomaly.reason and anomaly.record == 1

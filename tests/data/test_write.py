@@ -6,7 +6,7 @@ import tensorflow as tf
 from keras_videoprism.data import remote
 from keras_videoprism.data.index import open_records
 from keras_videoprism.data.manifest import read_manifest
-from keras_videoprism.data.schema import check_record, parse_clip
+from keras_videoprism.data.schema import parse_clip, parse_record
 from keras_videoprism.data.write import write_records
 
 
@@ -34,7 +34,7 @@ def test_writes_shards_and_summary(video_folder, tmp_path):
     counts = [summary[key] for key in ("num_clips", "num_captioned", "num_labelled", "num_classes")]
     assert counts == [6, 6, 6, 3]
     for record in records(tmp_path / "out"):
-        check_record(record)
+        parse_record(record)
         clip = parse_clip(record)
         assert clip["frames"].shape == (5,) and (int(clip["height"]), int(clip["width"])) == (
             24,
