@@ -145,6 +145,7 @@ class _BadRecords:
         self._limit = limit
         self._found: set[int] = set()
         self._lock = threading.Lock()
+        self.unreached: dict[int, OSError] = {}  # by position: these are not damaged
 
     def report(self, position: Tensor, count: Tensor) -> Tensor:
         """`position`, after `count` records from it on were noted as damaged (graph mode)."""
@@ -153,6 +154,8 @@ class _BadRecords:
     def _note(self, position: np.int64, count: np.int64) -> np.int64:
         num_clips = len(self._index.offsets)
         for bad in (position + np.arange(count)) % num_clips:
+            if bad in self.unreached:
+                raise self.unreached.pop(bad)
             with self._lock:
                 known, number = bad in self._found, len(self._found | {bad})
                 self._found.add(bad)
@@ -179,7 +182,7 @@ def _clips(
     So batches stay full, and which clips are in a batch does not depend on where reading began.
     """
     bad_records = _BadRecords(index, max_bad_records)
-    record_at = _reader(index)
+    record_at = _reader(index, bad_records)
 
     def clip_at(epoch_and_position: Tensor) -> tf.data.Dataset:
         epoch, position = tf.unstack(epoch_and_position)
@@ -202,12 +205,16 @@ def _clips(
 
     here = all(known_to_tensorflow(file) for file in index.files)
     in_flight = _IN_FLIGHT if here else max(_IN_FLIGHT, _REMOTE_IN_FLIGHT)
-    return positions.interleave(
+    options = tf.data.Options()
+    if not here:  # TensorFlow's own threads are as many as cores, too few to wait in
+        options.threading.private_threadpool_size = in_flight
+    clips = positions.interleave(
         clip_at, cycle_length=in_flight, num_parallel_calls=in_flight, deterministic=True
     )
+    return clips.with_options(options)
 
 
-def _reader(index: RecordIndex) -> Callable[[Tensor], tf.data.Dataset]:
+def _reader(index: RecordIndex, bad_records: _BadRecords) -> Callable[[Tensor], tf.data.Dataset]:
     """Function: position in the index -> a dataset of the one record there, checksums verified."""
     # Tensors, not arrays: these would be copied into the graph.
     files, shard_ids, offsets = (tf.constant(part) for part in index[:3])
@@ -224,7 +231,11 @@ def _reader(index: RecordIndex) -> Callable[[Tensor], tf.data.Dataset]:
 
     def fetch(position: Tensor) -> tf.data.Dataset:
         def whole(position: np.int64) -> bytes:
-            return read_record(*index.place(int(position)))
+            try:
+                return read_record(*index.place(int(position)))
+            except OSError as error:
+                bad_records.unreached[int(position)] = error
+                raise
 
         return tf.data.Dataset.from_tensors(position).map(
             lambda position: tf.ensure_shape(tf.numpy_function(whole, [position], tf.string), [])

@@ -181,7 +181,6 @@ def upload(local: File, path: File) -> None:
 
     def put(files: Any, name: str) -> None:
         _call(files, "put_file", os.fspath(local), name, length=length)
-        files.invalidate_cache()
         stored = _call(files, "info", name)["size"]
         if stored != length:
             raise OSError(errno.EIO, f"{stored} bytes arrived of {length}")

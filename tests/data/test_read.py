@@ -1,16 +1,18 @@
 import json
 import shutil
+import threading
 from pathlib import Path
 
 import numpy as np
 import pytest
 import tensorflow as tf
 
-from keras_videoprism.data import remote
+from keras_videoprism.data import read, remote
 from keras_videoprism.data.index import open_records
 from keras_videoprism.data.manifest import read_manifest
 from keras_videoprism.data.read import read_records
 from keras_videoprism.data.schema import SCHEMA_VERSION, encode_clip
+from keras_videoprism.data.tfrecord import read_record
 from keras_videoprism.data.tokenize import train_tokenizer
 from keras_videoprism.data.write import write_records
 
@@ -313,3 +315,43 @@ def test_a_damaged_record_of_a_remote_folder_is_named(folder, s3, tmp_path):
     dataset = read_records(f"{s3}/damaged", batch_size=6, num_frames=1, image_size=24)
     with pytest.raises(tf.errors.InvalidArgumentError, match=f"{shard.name}: the record at byte"):
         next(iter(dataset))
+
+
+@pytest.fixture
+def remote_folder(folder, s3, tmp_path):
+    for file in folder.iterdir():
+        remote.upload(file, f"{s3}/{tmp_path.name}/{file.name}")
+    return f"{s3}/{tmp_path.name}"
+
+
+def test_many_remote_reads_are_in_flight(remote_folder, monkeypatch):
+    """Each waits until eight have begun, more than TensorFlow has threads on a small machine."""
+    barrier = threading.Barrier(8, timeout=30)
+
+    def read_together(*place):
+        barrier.wait()
+        return read_record(*place)
+
+    monkeypatch.setattr(read, "read_record", read_together)
+    dataset = read_records(remote_folder, batch_size=4, repeat=True, **SIZE)
+    assert len(batches(dataset, 6)) == 6
+
+
+@pytest.mark.parametrize("limit", [0, 3])
+def test_a_record_that_is_not_reached_is_not_damaged(remote_folder, limit):
+    """No other stands in for it, and the error tells why."""
+    dataset = read_records(remote_folder, batch_size=2, max_bad_records=limit, **SIZE)
+    shard = open_records(remote_folder).files[1]
+    remote.remove(shard)
+    with pytest.raises(tf.errors.OpError, match=f"no such file, .*{shard}"):
+        batches(dataset)
+
+
+def test_local_and_remote_folders_together(folder, remote_folder):
+    (batch,) = batches(read_records([folder, remote_folder], batch_size=12, **SIZE))
+    np.testing.assert_array_equal(batch["videos"][:6], batch["videos"][6:])
+
+
+def test_a_folder_on_a_file_system_of_tensorflow(folder):
+    datasets = [read_records(path, batch_size=3, **SIZE) for path in (folder, f"file://{folder}")]
+    assert_equal(*map(batches, datasets))

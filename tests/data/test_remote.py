@@ -120,6 +120,28 @@ def test_a_new_version_is_seen_at_once(folder, tmp_path):
         assert "text" in remote.list_files(folder)
 
 
+def test_what_others_write_is_seen_at_once(s3, local):
+    """s3fs keeps what it has listed."""
+    import boto3
+
+    folder = f"{s3}/others"
+    remote.upload(local, f"{folder}/a")
+    assert remote.list_files(folder) == ["a"]
+    boto3.client("s3").put_object(Bucket="videos", Key="others/b", Body=b"new")
+    assert remote.list_files(folder) == ["a", "b"]
+    boto3.client("s3").put_object(Bucket="videos", Key="others/a", Body=b"shorter")
+    assert remote.size(f"{folder}/a") == 7
+
+
+def test_an_upload_that_arrives_in_part_is_an_error(local, tmp_path, monkeypatch):
+    def put_half(self, source, path):
+        Path(path.removeprefix("file://")).write_bytes(Path(source).read_bytes()[:1000])
+
+    monkeypatch.setattr(remote._TensorFlowFiles, "put_file", put_half)
+    with pytest.raises(OSError, match=f"1000 bytes arrived of {len(CONTENT)}.*copy"):
+        remote.upload(local, f"file://{tmp_path}/copy")
+
+
 def test_an_open_file_reads_and_seeks(folder, local):
     path = remote.join(folder, "file")
     remote.upload(local, path)

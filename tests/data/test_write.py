@@ -3,6 +3,7 @@ import json
 import pytest
 import tensorflow as tf
 
+from keras_videoprism.data import remote
 from keras_videoprism.data.index import open_records
 from keras_videoprism.data.manifest import read_manifest
 from keras_videoprism.data.schema import parse_clip, parse_record
@@ -133,3 +134,27 @@ def test_a_shard_without_clips_is_left_out(video_folder, tmp_path):
     assert report.written == 2 and [name for name, _ in report.skipped] == ["0.mp4", "2.mp4"]
     assert len(open_records(tmp_path / "out").offsets) == 2
     assert len(list((tmp_path / "out").glob("*.tfrecord"))) == 1
+
+
+def test_a_corpus_on_a_server_gives_the_same_records(video_folder, s3, tmp_path):
+    """Manifest, videos and record folder are remote; a file that is missing there is listed."""
+    for file in video_folder.iterdir():
+        remote.upload(file, f"{s3}/{tmp_path.name}/videos/{file.name}")
+    remote.remove(f"{s3}/{tmp_path.name}/videos/red_left.mp4")
+    output = f"{s3}/{tmp_path.name}/out"
+    rows = read_manifest(f"{s3}/{tmp_path.name}/videos")
+    report = write_records(rows, output, num_shards=2, num_frames=2)
+    assert report.written == 5
+    ((name, reason),) = report.skipped
+    assert name == "red_left.mp4" and "no such file" in reason
+    local_rows = read_manifest(video_folder)
+    local_rows[0] = local_rows[0]._replace(path=tmp_path / "missing.mp4")
+    write_records(local_rows, tmp_path / "out", num_shards=2, num_frames=2)
+    shards = sorted(path.name for path in (tmp_path / "out").glob("*.tfrecord"))
+    assert remote.list_files(output) == sorted([*shards, "dataset.json"])
+    for shard in shards:
+        content = (tmp_path / "out" / shard).read_bytes()
+        assert remote.size(f"{output}/{shard}") == len(content)
+        assert remote.read_range(f"{output}/{shard}", 0, len(content)) == content
+    with pytest.raises(ValueError, match=f"{output} holds a data set already"):
+        write_records(rows, output)
