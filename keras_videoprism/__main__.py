@@ -74,7 +74,7 @@ def _add_pretrain(commands: Commands) -> None:
         "Train stage 1 (contrast of videos and captions) or stage 2 (masked distillation).",
     )
     command.add_argument("stage", type=int, choices=(1, 2))
-    command.add_argument("records", nargs="+", type=Path, help="record folders, alternating")
+    command.add_argument("records", nargs="+", help="record folders, alternating")
     command.add_argument("--output", type=Path, required=True, help="preset folder to write")
     command.add_argument(
         "--preset",
@@ -123,8 +123,8 @@ def _add_probe(commands: Commands) -> None:
         _probe,
         "Train a MAP head on a frozen encoder and score it on other records.",
     )
-    command.add_argument("train", type=Path, help="record folder with labels")
-    command.add_argument("test", type=Path, help="record folder with labels")
+    command.add_argument("train", help="record folder with labels")
+    command.add_argument("test", help="record folder with labels")
     command.add_argument("--preset", required=True, help="name or folder of an encoder")
     command.add_argument("--num-classes", type=int, required=True)
     command.add_argument("--multi-label", action="store_true", help="several classes per clip")

@@ -50,7 +50,7 @@ def _add_embed(commands: Commands) -> None:
         "One embedding per video or image file, or per window of it, as arrays `embeddings` "
         "[n, D], `files` [n] and `times` [n, 2] in seconds.",
     )
-    command.add_argument("files", nargs="+", metavar="FILE", type=Path)
+    command.add_argument("files", nargs="+", metavar="FILE", help="here or remote")
     command.add_argument("--preset", required=True, help="name or folder of a model")
     command.add_argument("--output", required=True, metavar="E.npz", type=Path)
     command.add_argument("--window", type=float, help="seconds; default: each file as one clip")
@@ -94,7 +94,7 @@ def _add_classify(commands: Commands) -> None:
         "The most likely classes of each file: by prompts of their names (a two-tower model), or "
         "by a trained classifier, whose class names are given in the order of its labels.",
     )
-    command.add_argument("files", nargs="+", metavar="FILE", type=Path)
+    command.add_argument("files", nargs="+", metavar="FILE", help="here or remote")
     command.add_argument("--preset", required=True, help="name or folder of a model")
     command.add_argument("--classes", nargs="+", metavar="NAME", help="names of the classes")
     command.add_argument("--classes-file", type=Path, help="a text file, one name a line")
@@ -126,7 +126,7 @@ def _add_index(commands: Commands) -> None:
     command = add_command(
         commands, "index", _index, "Embed the windows of all videos below a folder, for `search`."
     )
-    command.add_argument("folder", type=Path)
+    command.add_argument("folder", help="of videos, here or remote")
     command.add_argument("--preset", required=True, help="name or folder of a two-tower model")
     command.add_argument(
         "--output", required=True, metavar="INDEX.npz", type=Path, help="made, or added to"
@@ -137,10 +137,11 @@ def _add_index(commands: Commands) -> None:
 
 def _index(options: argparse.Namespace) -> int:
     from keras_videoprism.commands.progress import progress_bar
-    from keras_videoprism.commands.search import build_index, find_videos
+    from keras_videoprism.commands.search import build_index
+    from keras_videoprism.data.manifest import list_videos
     from keras_videoprism.models import VideoPrismLvT
 
-    files = find_videos(options.folder)
+    files = list_videos(options.folder)
     model = VideoPrismLvT.from_preset(options.preset)
     with progress_bar("index") as progress:
         index = build_index(

@@ -12,11 +12,6 @@ from keras_videoprism.commands.embed import Embeddings, embed, embed_clips, read
 from keras_videoprism.evaluation.retrieval import cosine_similarity
 from keras_videoprism.models import VideoPrismLvT
 
-SUFFIXES = {
-    *(".mp4", ".mov", ".m4v", ".mkv", ".webm", ".avi", ".mpg", ".mpeg", ".ts", ".flv", ".gif"),
-    *(".png", ".jpg", ".jpeg", ".webp"),
-}
-
 
 class Hit(NamedTuple):
     """A window of a file: start and end in seconds, and the cosine to what was asked."""
@@ -25,22 +20,6 @@ class Hit(NamedTuple):
     start: float
     end: float
     score: float
-
-
-def find_videos(folder: str | Path) -> list[Path]:
-    """All video and image files below a folder, sorted.
-
-    Raises:
-        ValueError: no folder, or no such file in it.
-    """
-    files = sorted(
-        file
-        for file in Path(folder).rglob("*")
-        if file.suffix.lower() in SUFFIXES and file.is_file()
-    )
-    if not files:
-        raise ValueError(f"{folder} is no folder with video files ({' '.join(sorted(SUFFIXES))}).")
-    return files
 
 
 def build_index(

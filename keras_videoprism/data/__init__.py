@@ -12,7 +12,7 @@ _MODULES = {
     "anomalies": ("find_anomalies", "infer_schema"),
     "augment": ("central_box", "random_box", "random_flip", "resize"),
     "index": ("RecordIndex", "open_records"),
-    "manifest": ("Row", "read_manifest"),
+    "manifest": ("Row", "list_videos", "read_manifest"),
     "mix": ("alternate", "num_draws"),
     "random_access": ("RecordSource", "grain_dataset"),
     "read": ("read_records",),

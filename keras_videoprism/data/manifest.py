@@ -88,12 +88,23 @@ def read_manifest(path: File, root: File | None = None) -> list[Row]:
     return rows
 
 
-def _folder_rows(folder: File, root: File) -> list[Row]:
+def list_videos(folder: File) -> list[str]:
+    """Paths of all videos and images in a local or remote folder and below, sorted by name.
+
+    Raises:
+        ValueError: there is none.
+        OSError: a remote folder cannot be reached.
+    """
     suffixes = VIDEO_SUFFIXES | IMAGE_SUFFIXES
     names = [name for name in list_files(folder) if _suffix(name) in suffixes]
     paths = [join(folder, name) for name in names if not posixpath.basename(name).startswith(".")]
     if not paths:
         raise ValueError(f"{folder}: no video or image in this folder")
+    return paths
+
+
+def _folder_rows(folder: File, root: File) -> list[Row]:
+    paths = list_videos(folder)
     if not is_remote(folder):
         paths = [_linked_inside(path, root) for path in paths]
     return sorted((_row({"path": path}, root) for path in paths), key=lambda row: row.name)

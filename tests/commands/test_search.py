@@ -1,8 +1,11 @@
+from pathlib import Path
+
 import numpy as np
 import pytest
 
 from keras_videoprism.commands.embed import embed
-from keras_videoprism.commands.search import build_index, find_videos, load_index, search
+from keras_videoprism.commands.search import build_index, load_index, search
+from keras_videoprism.data.manifest import list_videos
 
 
 @pytest.fixture(scope="module")
@@ -10,23 +13,14 @@ def model(text_tower):
     return text_tower
 
 
-def test_find_videos(video_folder, tmp_path):
-    files = find_videos(video_folder)
-    assert len(files) == 6 and files == sorted(files)
-    (tmp_path / "notes.txt").write_text("")
-    for folder in (tmp_path, tmp_path / "missing"):
-        with pytest.raises(ValueError, match="no folder with video files"):
-            find_videos(folder)
-
-
 def test_a_window_finds_itself(model, video_folder, tmp_path):
     """A video as the query: its own windows come first, with their times."""
-    files = find_videos(video_folder)
+    files = list_videos(video_folder)
     index = build_index(model, files, tmp_path / "index.npz", window=1.0)
     assert len(index.files) == 12
     assert index.times[:2].tolist() == [[0.0, 1.0], [0.5, 1.5]]
     whole = embed(model, files[:1])._replace(times=np.array([[0.0, 1.5]]))
-    hit = search(model, whole, files[0], top_k=3)
+    hit = search(model, whole, Path(files[0]), top_k=3)
     assert len(hit) == 1 and hit[0].score == pytest.approx(1.0, abs=1e-4)
     assert hit[0][:3] == (str(files[0]), 0.0, 1.5)
     found = search(model, index, "a red square", top_k=12)
@@ -38,7 +32,7 @@ def test_a_window_finds_itself(model, video_folder, tmp_path):
 
 def test_index_goes_on_where_it_stopped(model, video_folder, tmp_path):
     """What an interrupted call wrote is kept; a failed file is told and tried again."""
-    files, output = find_videos(video_folder), tmp_path / "index.npz"
+    files, output = list_videos(video_folder), tmp_path / "index.npz"
     broken = tmp_path / "broken.mp4"
     broken.write_bytes(b"no video")
 
@@ -70,7 +64,7 @@ def test_bad_index(model, video_folder, tmp_path):
         tmp_path / "other.npz", embeddings=np.zeros((1, 3)), files=["a"], times=np.zeros((1, 2))
     )
     with pytest.raises(ValueError, match="another model"):
-        build_index(model, find_videos(video_folder), tmp_path / "other.npz")
+        build_index(model, list_videos(video_folder), tmp_path / "other.npz")
     np.savez(tmp_path / "pickled.npz", embeddings=np.array([{}], dtype=object), files=[], times=[])
     with pytest.raises(ValueError, match="no index"):
         load_index(tmp_path / "pickled.npz")

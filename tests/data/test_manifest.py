@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from keras_videoprism.data import remote
-from keras_videoprism.data.manifest import Row, read_manifest
+from keras_videoprism.data.manifest import Row, list_videos, read_manifest
 
 
 def write(path, text):
@@ -29,6 +29,10 @@ def test_folder_without_captions(tmp_path):
     for name in ("z.MP4", "b/a.png", "notes.txt", ".hidden.mp4"):
         write(tmp_path / name, "")
     assert [row.name for row in read_manifest(tmp_path)] == ["b/a.png", "z.MP4"]
+    assert list_videos(tmp_path) == [str(tmp_path / name) for name in ("b/a.png", "z.MP4")]
+    for folder in (tmp_path / "missing", tmp_path / "b" / "empty"):
+        with pytest.raises(ValueError, match="no video or image in this folder"):
+            list_videos(folder)
 
 
 def test_csv(tmp_path):
