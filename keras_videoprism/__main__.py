@@ -106,6 +106,9 @@ def _add_pretrain(commands: Commands) -> None:
         help="dropped or masked tokens; default 0.5 (stage 1), 0.65 (stage 2)",
     )
     command.add_argument("--seed", type=int, default=0)
+    command.add_argument(
+        "--max-bad-records", type=int, default=100, help="damaged ones to replace in each folder"
+    )
 
 
 def _pretrain(options: argparse.Namespace) -> int:

@@ -38,8 +38,9 @@ def read_sources(
     tokenizer: Tokenizer | None = None,
     augment: bool = False,
     seed: int = 0,
+    max_bad_records: int = 0,
 ) -> tf.data.Dataset:
-    """Endless training batches, each from one source."""
+    """Endless training batches, each from one source; arguments as in `read_records`."""
     datasets = [
         read_records(
             source.path,
@@ -52,6 +53,7 @@ def read_sources(
             shuffle=True,
             repeat=True,
             seed=seed + index,
+            max_bad_records=max_bad_records,
         )
         for index, source in enumerate(sources)
     ]
@@ -150,6 +152,7 @@ def pretrain(
     teacher: str | Path | None = None,
     init: bool = False,
     seed: int = 0,
+    max_bad_records: int = 100,
 ) -> Curves:
     """Train one stage with the paper's recipe, from record folders to a preset folder.
 
@@ -169,6 +172,7 @@ def pretrain(
         teacher: stage 2: preset folder of stage 1.
         init: start from the weights of the preset.
         seed: seed of data, masks and initial weights.
+        max_bad_records: so many damaged records of each folder are logged and replaced.
     """
     keras.utils.set_random_seed(seed)
     if Path(output).exists():
@@ -183,17 +187,18 @@ def pretrain(
     optimizer = {1: stage1_optimizer, 2: stage2_optimizer}[stage](
         learning_rate, steps, warmup_steps
     )
+    reading: dict[str, Any] = {"seed": seed, "max_bad_records": max_bad_records}
     arguments: dict[str, Any] = {"output": output, "seed": seed, "num_micro_batches": micro_batches}
     if stage == 1:
         model = _stage1_towers(preset, init, tokenizer)
         size = image_size or model.video_encoder.image_size
-        batches = read_sources(sources, size, model.tokenizer, seed=seed)
+        batches = read_sources(sources, size, model.tokenizer, **reading)
         ratio = 0.5 if masking_ratio is None else masking_ratio
         return train_stage1(model, batches, optimizer, steps, dropping_ratio=ratio, **arguments)
     if teacher is None:
         raise ValueError("stage 2 needs a teacher: the preset folder that stage 1 wrote.")
     student = VideoPrism.from_preset(preset, load_weights=init)
-    batches = read_sources(sources, image_size or student.image_size, seed=seed)
+    batches = read_sources(sources, image_size or student.image_size, **reading)
     ratio = 0.65 if masking_ratio is None else masking_ratio
     stage1_model = VideoPrismLvT.from_preset(str(teacher))
     return train_stage2(

@@ -71,7 +71,11 @@ class TrainStep(keras.Model):
 
     def fit(self, x: Any = None, *args: Any, **kwargs: Any) -> keras.callbacks.History:
         """`keras.Model.fit`; the first batch is checked before anything is compiled."""
-        batch = next(iter(x)) if hasattr(x, "element_spec") else x
+        batch = x
+        if hasattr(x, "element_spec"):  # tf.data
+            batch = next(iter(x))
+        elif hasattr(x, "to_iter_dataset"):  # grain
+            batch = x[0]
         if isinstance(batch, dict):
             self.check_batch(batch)
         return super().fit(x, *args, **kwargs)

@@ -145,3 +145,19 @@ def test_missing_keys(stages, batch, stage):
     del incomplete["clip_id"]
     with pytest.raises(ValueError, match=r"batches lack \['clip_id'\]"):
         stages[stage]().check_batch(incomplete)
+
+
+def test_a_grain_dataset_of_bytes_trains(stage1, batch):
+    """uint8 videos from grain: the first batch is checked, and the loss is that of floats."""
+    grain = pytest.importorskip("grain")
+    clips = batch(4)
+    clips["videos"] = np.round(255 * clips["videos"]).astype("uint8")
+    dataset = grain.MapDataset.range(1).map(lambda _: clips)
+    model, floats = stage1(), stage1()
+    model.compile(keras.optimizers.SGD(0.0))
+    history = model.fit(dataset, shuffle=False, verbose=0).history
+    expected = train(floats, {**clips, "videos": np.float32(clips["videos"]) / 255})
+    assert history["loss"][0] == pytest.approx(expected["loss"], abs=1e-5)
+    del clips["clip_id"]
+    with pytest.raises(ValueError, match=r"batches lack \['clip_id'\]"):
+        model.fit(dataset, verbose=0)
