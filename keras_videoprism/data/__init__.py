@@ -10,15 +10,19 @@ from typing import Any
 
 _MODULES = {
     "augment": ("random_flip", "random_resized_crop", "resize"),
+    "duplicates": ("find_duplicates",),
     "index": ("RecordIndex", "open_records"),
-    "manifest": ("Row", "read_manifest"),
+    "manifest": ("Row", "read_manifest", "read_table", "write_table"),
     "mix": ("alternate", "num_draws"),
     "read": ("read_records",),
     "sample": ("random_segment", "uniform"),
     "schema": ("SCHEMA_VERSION", "check_record", "encode_clip", "parse_clip", "stable_clip_id"),
     "tokenize": ("Tokenizer", "canonicalize", "train_tokenizer"),
     "validate": ("validate_records",),
-    "video": ("Video", "VideoError", "frame_times", "iter_video", "read_video"),
+    "video": (
+        *("Header", "Video", "VideoError", "frame_times", "iter_video", "read_header"),
+        "read_video",
+    ),
     "write": ("WriteReport", "write_records"),
 }
 _MODULE_OF = {name: module for module, names in _MODULES.items() for name in names}

@@ -2,7 +2,7 @@
 
 A table has the column `path` (or `file`) and, where known, `caption`, `label` (class ids with
 spaces or semicolons between), `start` and `end` (seconds). JSONL may also hold lists: `captions`
-of strings and `label` of integers. Other columns are ignored.
+of strings and `label` of integers. Other columns, such as view counts, are for `read_table`.
 
 Every path, relative or absolute, must lie in `root`, by default the folder of the table: a table
 from a stranger cannot name other files. Pass `root="/"` to allow them all.
@@ -13,9 +13,11 @@ import json
 import math
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
+
+from keras_videoprism.data.atomic import atomic_path
 
 VIDEO_SUFFIXES = frozenset(
     ".mp4 .m4v .mov .mkv .webm .avi .mpg .mpeg .ts .flv .ogv .wmv .3gp .gif".split()
@@ -56,12 +58,22 @@ def read_manifest(
         ValueError: no such path, folder without videos, no clip, no path column, a path outside
             the root, a value that cannot be read, a clip listed twice. The line is named.
     """
+    return [row for row, _ in read_table(path, root)]
+
+
+def read_table(
+    path: str | os.PathLike[str], root: str | os.PathLike[str] | None = None
+) -> list[tuple[Row, dict[str, Any]]]:
+    """`read_manifest` with all columns of the table: (row, values by column) of each clip.
+
+    Values are as in the table: strings in a CSV file. A folder without a table has no columns.
+    """
     path = Path(path)
     table = path / "captions.csv" if path.is_dir() else path
     root = Path(root) if root is not None else table.parent
     if path.is_dir() and not table.exists():
-        return _folder_rows(path, root)
-    rows: list[Row] = []
+        return [(row, {}) for row in _folder_rows(path, root)]
+    rows: list[tuple[Row, dict[str, Any]]] = []
     seen: set[tuple[Any, ...]] = set()
     for line, record in _records(table):
         try:
@@ -75,10 +87,38 @@ def read_manifest(
                 "twice; give several captions of a clip as the list `captions` in a JSONL table"
             )
         seen.add(key)
-        rows.append(row)
+        rows.append((row, record))
     if not rows:
         raise ValueError(f"{table}: the table lists no clip")
     return rows
+
+
+def write_table(path: str | os.PathLike[str], clips: Sequence[tuple[Row, dict[str, Any]]]) -> None:
+    """Write clips as JSONL that `read_table` reads; columns that a row does not know are kept.
+
+    Paths in the folder of the table are written relative to it, others absolute: then pass `root`
+    to read the table. The file appears whole or not at all.
+    """
+    folder = Path(path).absolute().parent
+    with atomic_path(path) as temporary, temporary.open("w", encoding="utf-8") as file:
+        for row, record in clips:
+            file.write(json.dumps(_record(row, record, folder), ensure_ascii=False) + "\n")
+
+
+def _record(row: Row, record: dict[str, Any], folder: Path) -> dict[str, Any]:
+    """The line of a row: its values first, then the columns that only the table knows."""
+    path = row.path.absolute()
+    inside = path.is_relative_to(folder)
+    values: dict[str, Any] = {
+        "path": path.relative_to(folder).as_posix() if inside else str(path),
+        "captions": list(row.captions),
+        "label": list(row.labels),
+        "start": row.start,
+        "end": row.end,
+    }
+    known = {**values, "file": None, "caption": None}
+    others = {name: value for name, value in record.items() if name and name not in known}
+    return {name: value for name, value in values.items() if value not in (None, [])} | others
 
 
 def _folder_rows(folder: Path, root: Path) -> list[Row]:
