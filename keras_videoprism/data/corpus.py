@@ -69,8 +69,7 @@ def describe_corpus(
     if not rows or (sample is not None and sample < 1):
         raise ValueError(f"needs clips and sample >= 1, received {len(rows)} and sample={sample}")
     chosen = _draw(rows, sample, seed)
-    is_grounded = embed is not None and embed_texts is not None
-    total, steps = len(chosen) * (2 if is_grounded else 1), count(1)
+    total, steps = len(chosen) * (1 if embed is None or embed_texts is None else 2), count(1)
 
     def joined(values_of_clips: Iterable[list[float]]) -> list[float]:
         joined = []
@@ -82,8 +81,8 @@ def describe_corpus(
 
     failed: dict[Row, str] = {}
     missing = {**MISSING, **(reasons or {})}
-    values: dict[str, list[float]] = {}
     durations = _durations(chosen, failed)
+    values: dict[str, list[float]] = {"duration": [], "caption length": []}
     try:
         values["optical flow"] = joined(_flows(_without(chosen, failed), failed))
     except ImportError as error:
@@ -94,28 +93,33 @@ def describe_corpus(
     read = _without(chosen, failed)
     if not read:
         raise ValueError(f"none of {len(chosen)} clips can be read; the first: {failed[chosen[0]]}")
-    captions = [text for row in read for text in row.captions]
     values["duration"] = [durations[row] for row in read]
-    values["caption length"] = [count_words(text) for text in captions]
+    values["caption length"] = [count_words(text) for row in read for text in row.captions]
     if progress is not None:
         progress(total, total)
+    words = {} if wordnet is None else _words(read, wordnet)
+    failures = [[row.name, reason] for row, reason in failed.items()]
+    return {"clips": len(rows), "measured": len(read), "failed": failures} | _tables(
+        len(rows), values, words, missing
+    )
+
+
+def _tables(
+    num_clips: int,
+    values: Mapping[str, list[float]],
+    words: Mapping[str, float | None],
+    missing: dict[str, str],
+) -> dict[str, Any]:
+    """What is known, and why the rest is not."""
     statistics = {name: summarise(v, UNITS[name]) for name, v in values.items() if v}
-    table = {
-        "clips": len(rows),
-        **({} if wordnet is None else _words(read, wordnet)),
-        "optical flow": statistics.get("optical flow", {}).get("mean"),
-        "grounding": statistics.get("grounding", {}).get("mean"),
-    }
-    found = {name for name, value in table.items() if value is not None} | set(statistics)
-    if not captions:
+    means = {name: statistic["mean"] for name, statistic in statistics.items()}
+    known = {"clips": num_clips, **words, **means}
+    if not values["caption length"]:
         missing |= dict.fromkeys(OF_CAPTIONS, "no clip has a caption")
     return {
-        "clips": len(rows),
-        "measured": len(read),
-        "table_8": {name: table.get(name) for name in TABLE_8},
+        "table_8": {name: known.get(name) for name in TABLE_8},
         "statistics": statistics,
-        "not_measured": {name: why for name, why in missing.items() if name not in found},
-        "failed": [[row.name, reason] for row, reason in failed.items()],
+        "not_measured": {name: why for name, why in missing.items() if known.get(name) is None},
     }
 
 

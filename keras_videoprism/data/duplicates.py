@@ -6,7 +6,7 @@ of the number of clips, so that a clip meets about as many others in a corpus of
 left of the cost grows as sorting does.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
@@ -32,10 +32,10 @@ def find_duplicates(
     embeddings: np.ndarray | None = None,
     num_references: int = 0,
     *,
-    max_distance: float = 0.23,
-    max_loose_distance: float = 0.3,
-    min_cosine: float = 0.95,
-    num_tables: int = 12,
+    max_distance: float = 0.15,
+    max_loose_distance: float = 0.17,
+    min_cosine: float = 0.9,
+    num_tables: int = 24,
     seed: int = 0,
     progress: Callable[[int, int], None] | None = None,
 ) -> list[Duplicate]:
@@ -44,13 +44,14 @@ def find_duplicates(
     A removed clip is always like a clip that stays: likeness is not carried on from copy to copy.
 
     Args:
-        fingerprints: uint64 [n, K, T] of `fingerprint`, in the order of preference.
-        embeddings: [n, D] of any model, where there is one. They propose further pairs and let
-            `max_loose_distance` hold for pairs of at least `min_cosine`.
+        fingerprints: uint64 [n, 2, K, T] of `fingerprint`, in the order of preference.
+        embeddings: [n, D] of any model, where there is one. Pairs of at least `min_cosine` are
+            compared too, and `max_loose_distance` holds for them.
         num_references: the first so many clips are of benchmarks: they stay in any case.
         max_distance: share of differing bits up to which two clips are alike.
         max_loose_distance: the same where the embeddings agree too.
-        min_cosine: cosine from which embeddings agree.
+        min_cosine: cosine from which embeddings agree, after the mean of all is taken out: those of
+            one corpus all point much the same way.
         num_tables: different choices of bits; more find more pairs and take longer.
         seed: of these choices.
         progress: called with (pairs compared, pairs in all).
@@ -60,10 +61,12 @@ def find_duplicates(
     """
     _check(fingerprints, embeddings, num_references, max_distance, max_loose_distance)
     rng = np.random.default_rng(seed)
-    unit = None if embeddings is None else _normalise(embeddings)
+    unit = None if embeddings is None else _centred(embeddings)
     pairs = [_hash_pairs(fingerprints, num_tables, rng)]
     if unit is not None:
-        pairs.append(_embedding_pairs(unit, num_tables, rng))
+        proposed = _embedding_pairs(unit, num_tables, rng)
+        cosines = np.einsum("nd,nd->n", unit[proposed[:, 0]], unit[proposed[:, 1]])
+        pairs.append(proposed[cosines >= min_cosine])
     candidates = np.unique(np.concatenate(pairs), axis=0)
     removed: dict[int, Duplicate] = {}
     for done, (later, earlier) in enumerate(candidates.tolist(), 1):
@@ -80,56 +83,57 @@ def find_duplicates(
 
 def _hash_pairs(prints: np.ndarray, num_tables: int, rng: np.random.Generator) -> np.ndarray:
     """Pairs (later, earlier) of clips that share a frame in some bits: whole against any window."""
-    num_clips, _, num_frames = prints.shape
-    num_bits = min(_LOW_BITS, 10 + _log2(num_clips * num_frames))
+    num_clips, _, _, num_frames = prints.shape
+    num_bits = min(_LOW_BITS, 12 + _log2(num_clips * num_frames))
     pairs = []
     for _ in range(num_tables):
         chosen = rng.permutation(_LOW_BITS)[:num_bits]
         mask = np.bitwise_or.reduce(np.uint64(1) << chosen.astype(np.uint64))
-        queries = (
-            np.stack([part, mirror(part)], axis=1).reshape(len(part), -1)
-            for part in _chunks(prints)
-        )
-        pairs += _join(prints[:, 0], queries, mask)
+        table = _sorted_keys(prints[:, 0, 0], mask)
+        for start in range(0, num_clips, _CHUNK):
+            part = prints[start : start + _CHUNK]
+            queries = np.stack([part[:, 0], mirror(part)[:, 0]], axis=1)  # [n, 2, K, T]
+            pairs += _look_up(table, queries.reshape(len(part), -1), mask, start)
     return _ordered(pairs)
 
 
 def _embedding_pairs(unit: np.ndarray, num_tables: int, rng: np.random.Generator) -> np.ndarray:
-    """Pairs of clips whose embeddings lie on the same sides of some random planes."""
-    centred = _normalise(unit - unit.mean(axis=0))
+    """Pairs (later, earlier) of clips whose embeddings lie on the same sides of random planes."""
     num_bits = min(62, 4 + _log2(len(unit)))
+    every = np.uint64(2**64 - 1)
     pairs = []
     for _ in range(num_tables):
-        sides = centred @ rng.normal(size=(unit.shape[1], num_bits)) > 0  # [n, bits]
+        sides = unit @ rng.normal(size=(unit.shape[1], num_bits)) > 0  # [n, bits]
         # The highest bit is always set: 0 would say that there is nothing to compare.
         keys = sides @ (np.uint64(1) << np.arange(num_bits, dtype=np.uint64)) | np.uint64(1 << 63)
-        pairs += _join(keys[:, None], _chunks(keys[:, None]), np.uint64(2**64 - 1))
+        pairs += _look_up(_sorted_keys(keys[:, None], every), keys[:, None], every, 0)
     return _ordered(pairs)
 
 
-def _join(keys: np.ndarray, queries: Iterator[np.ndarray], mask: np.uint64) -> list[np.ndarray]:
+def _look_up(
+    table: tuple[np.ndarray, np.ndarray], queries: np.ndarray, mask: np.uint64, start: int
+) -> list[np.ndarray]:
     """Pairs (clip of a query, clip of a key) that agree under the mask; 0 agrees with nothing.
 
     Args:
-        keys: uint64 [n, k], k keys of each clip.
-        queries: uint64 [part of n, q] after each other, q queries of each clip.
+        table: of `_sorted_keys`, under the same mask.
+        queries: uint64 [n, q], q queries of each clip.
         mask: the bits to compare.
+        start: index of the first clip that asks.
     """
-    shown, owners = _sorted_keys(keys, mask)
-    pairs, start = [], 0
-    for part in queries:
-        clips = np.repeat(np.arange(start, start + len(part)), part.shape[1])
-        start += len(part)
-        values, asked = (part & mask).ravel(), part.ravel() != 0
-        values, clips = values[asked], clips[asked]
-        first = np.searchsorted(shown, values)
-        for position in range(_MAX_BLOCK):
-            at = np.minimum(first + position, len(shown) - 1)
-            equal = (first + position < len(shown)) & (shown[at] == values)
-            if not equal.any():
-                break
-            values, clips, first = values[equal], clips[equal], first[equal]
-            pairs.append(np.stack([clips, owners[at[equal]]], axis=1))
+    keys, owners = table
+    clips = start + np.repeat(np.arange(len(queries)), queries.shape[1])
+    asked = queries.ravel() != 0
+    values, clips = (queries.ravel() & mask)[asked], clips[asked]
+    first = np.searchsorted(keys, values)
+    pairs = []
+    for position in range(_MAX_BLOCK):
+        at = np.minimum(first + position, len(keys) - 1)
+        equal = (first + position < len(keys)) & (keys[at] == values) if len(keys) else at < 0
+        if not equal.any():
+            break
+        values, clips, first = values[equal], clips[equal], first[equal]
+        pairs.append(np.stack([clips, owners[at[equal]]], axis=1))
     return pairs
 
 
@@ -152,8 +156,10 @@ def _ordered(pairs: list[np.ndarray]) -> np.ndarray:
     return np.unique(joined[joined[:, 0] != joined[:, 1]], axis=0)
 
 
-def _chunks(array: np.ndarray) -> Iterator[np.ndarray]:
-    return (array[first : first + _CHUNK] for first in range(0, len(array), _CHUNK))
+def _centred(vectors: np.ndarray) -> np.ndarray:
+    """Unit vectors from the mean of all."""
+    vectors = _normalise(vectors)
+    return _normalise(vectors - vectors.mean(axis=0))
 
 
 def _normalise(vectors: np.ndarray) -> np.ndarray:
@@ -171,9 +177,9 @@ def _check(
     max_distance: float,
     max_loose_distance: float,
 ) -> None:
-    if fingerprints.ndim != 3 or fingerprints.dtype != np.uint64:
+    if fingerprints.ndim != 4 or fingerprints.dtype != np.uint64:
         raise ValueError(
-            "fingerprints must be uint64 [n, K, T] of `fingerprint`, received "
+            "fingerprints must be uint64 [n, 2, K, T] of `fingerprint`, received "
             f"{fingerprints.dtype} {fingerprints.shape}"
         )
     if embeddings is not None and (embeddings.ndim != 2 or len(embeddings) != len(fingerprints)):

@@ -1,8 +1,9 @@
 """Frames -> a perceptual fingerprint that survives re-encoding, mirrors, crops, shifts and speed.
 
-The hash of a frame is the signs of 64 low cosine frequencies, after the local mean and contrast are
-taken out: a dim background then counts as much as a bright object, so that two clips of alike
-objects differ where a plain perceptual hash does not. Mirroring flips the signs of the odd
+The hash of a frame is the signs of 64 low cosine frequencies, read from the red, green and blue
+plane in turn, after the local mean and contrast are taken out: a dim background then counts as much
+as a bright object, so that two clips of alike objects differ where a plain perceptual hash does
+not. Mirroring flips the signs of the odd
 horizontal frequencies, so a mirrored copy needs no hash of its own. Crops do: each frame is hashed
 whole and in 18 windows. Time is compared along straight lines between two clips, which are shifts
 and changes of speed.
@@ -14,12 +15,15 @@ from typing import NamedTuple
 import numpy as np
 
 NUM_FRAMES = 16  # hashes of a clip
-_GRID = 64  # pixels of the side of the grey image that is hashed
+_GRID = 64  # pixels of the sides of the image that is hashed
 _LOCAL = 0.08 * _GRID  # pixels; standard deviation of the neighbourhood of mean and contrast
 _NOISE = 2.0  # grey levels; contrast below it is taken for noise of the codec
+_SMALL = 0.2  # of the root mean square: the sign of a smaller cosine is not sure
+_FEW = 16  # signs; fewer say nothing
 _FLAT = 0.1  # a normalised frame of less deviation shows nothing
 _FREQUENCIES = 9  # per axis, of which the 64 lowest pairs without the mean are used
 _WINDOWS = {0.9: 3, 0.8: 5}  # side of the crops that are looked for: places along an axis
+_NUM_TRIED = 8  # windows, mirrored or not, that are compared along lines in time
 _SPEEDS = (0.5, 2 / 3, 0.8, 0.9, 1.0, 1 / 0.9, 1.25, 1.5, 2.0)
 
 
@@ -38,60 +42,73 @@ def fingerprint(frames: np.ndarray) -> np.ndarray:
             by repeating or leaving out frames.
 
     Returns:
-        uint64 [K, NUM_FRAMES]: the whole frame first, then its K - 1 windows. 0 for a frame that
-        shows nothing, such as a black one.
+        uint64 [2, K, NUM_FRAMES]: signs, and which of them are sure; the whole frame first, then
+        its K - 1 windows. 0 for a frame that shows nothing, such as a black one.
     """
     if frames.ndim != 4 or frames.shape[-1] != 3 or not frames.size:
         raise ValueError(f"frames must be [T, H, W, 3] with T >= 1, received {frames.shape}")
     frames = frames[np.arange(NUM_FRAMES) * len(frames) // NUM_FRAMES]
-    image = _normalise(_grey(frames))  # [T, N, N]
+    image = _normalise(_shrink(frames))  # [T, 3, N, N]
     basis = _window_cosines()  # [I F, N]
-    coefficients = basis @ image @ basis.T  # [T, I F, I F]
+    coefficients = basis @ image @ basis.T  # [T, 3, I F, I F]
     rows, columns = _chosen()
-    bits = coefficients[:, rows, columns] > 0  # [T, K, 64]
-    bits &= (image.std(axis=(1, 2)) > _FLAT)[:, None, None]
-    hashes = np.packbits(bits, axis=-1, bitorder="little").view("<u8")[..., 0]  # [T, K]
+    cosines = coefficients[:, np.arange(64) % 3, rows, columns]  # [T, K, 64]
+    unsure = _SMALL * np.sqrt(np.square(cosines).mean(axis=-1, keepdims=True))
+    sure = (abs(cosines) > unsure) & (image.std(axis=(1, 2, 3)) > _FLAT)[:, None, None]
+    return np.stack([_pack(sure & (cosines > 0)), _pack(sure)])
+
+
+def mirror(prints: np.ndarray) -> np.ndarray:
+    """Fingerprints [..., 2, K, T] of the same clips seen in a mirror; windows keep their rows."""
+    signs, sure = np.moveaxis(prints, -3, 0)
+    return np.stack([(signs ^ _odd_frequencies()) & sure, sure], axis=-3)
+
+
+def _pack(bits: np.ndarray) -> np.ndarray:
+    """bool [T, K, 64] -> uint64 [K, T]."""
+    hashes = np.packbits(bits, axis=-1, bitorder="little").view("<u8")[..., 0]
     return np.ascontiguousarray(hashes.T.astype(np.uint64))
 
 
-def mirror(hashes: np.ndarray) -> np.ndarray:
-    """Hashes of the same frames seen in a mirror; those of the windows change places with it."""
-    return np.where(hashes == 0, hashes, hashes ^ _mirror_bits())
-
-
 def likeness(first: np.ndarray, second: np.ndarray) -> Likeness:
-    """Compare two fingerprints [K, T]; either may be a crop, a mirror image or a part of the other.
+    """Compare two fingerprints; either may be a crop, a mirror image or a part of the other.
 
-    The window and mirror that fit best frame by frame are chosen, then the frames are compared
-    along the straight line in time that fits best and covers at least half of a clip.
+    The windows that fit best frame by frame are chosen, then the frames are compared along the
+    straight line in time that fits best and covers at least half of a clip.
+
+    Args:
+        first, second: uint64 [2, K, T] of `fingerprint`.
     """
-    ours = np.concatenate([np.broadcast_to(first[:1], first.shape), first[1:]])  # [2K - 1, T]
-    theirs = np.concatenate([second, np.broadcast_to(second[:1], second[1:].shape)])
-    theirs = np.stack([theirs, mirror(theirs)])  # [2, 2K - 1, T]
-    distances = _bit_distance(ours[..., :, None], theirs[..., None, :])  # [2, 2K - 1, T, T]
-    fit = (distances.min(axis=-1).mean(-1) + distances.min(axis=-2).mean(-1)) / 2
-    mirrored, window = np.unravel_index(fit.argmin(), fit.shape)
-    along = _time_lines(first.shape[1]) @ distances[mirrored, window].ravel()
-    return Likeness(float(along.min()), bool(mirrored))
+    ours = np.concatenate([np.broadcast_to(first[:, :1], first.shape), first[:, 1:]], axis=1)
+    whole = np.broadcast_to(second[:, :1], second[:, 1:].shape)
+    theirs = np.concatenate([second, whole], axis=1)  # [2, 2K - 1, T]
+    theirs = np.stack([theirs, mirror(theirs)], axis=1)  # [2, 2, 2K - 1, T]
+    distances = _bit_distance(ours[:, None, :, :, None], theirs[..., None, :])  # [2, 2K - 1, T, T]
+    fit = (distances.min(axis=-1).mean(-1) + distances.min(axis=-2).mean(-1)).ravel()
+    best = np.argpartition(fit, _NUM_TRIED)[:_NUM_TRIED]
+    along = distances.reshape(len(fit), -1)[best] @ _time_lines(first.shape[-1]).T
+    which = best[along.min(axis=1).argmin()]
+    return Likeness(float(along.min()), bool(which >= len(fit) // 2))
 
 
 def _bit_distance(first: np.ndarray, second: np.ndarray) -> np.ndarray:
-    """Share of bits that differ; 0.5, which says nothing, where a frame shows nothing."""
-    distance = np.bitwise_count(first ^ second).astype("float32") / 64
-    return np.where((first == 0) | (second == 0), np.float32(0.5), distance)
+    """Share of the signs that differ, of those that are sure in both; 0.5 where these are few."""
+    both = first[1] & second[1]
+    count = np.bitwise_count(both)
+    differ = np.bitwise_count((first[0] ^ second[0]) & both)
+    return np.where(count < _FEW, np.float32(0.5), differ / np.maximum(count, np.float32(1)))
 
 
-def _grey(frames: np.ndarray) -> np.ndarray:
-    """uint8 [T, H, W, 3] -> float32 [T, N, N]."""
-    grey = frames @ np.array([0.299, 0.587, 0.114], "float32")
-    rows, columns = (_gaussians(_GRID, size, 0.5) for size in grey.shape[1:])
-    return rows @ grey @ columns.T
+def _shrink(frames: np.ndarray) -> np.ndarray:
+    """uint8 [T, H, W, 3] -> float32 [T, 3, N, N]."""
+    rows, columns = (_gaussians(_GRID, size, 0.5) for size in frames.shape[1:3])
+    return rows @ np.moveaxis(frames, -1, 1).astype("float32") @ columns.T
 
 
-def _normalise(grey: np.ndarray) -> np.ndarray:
+def _normalise(planes: np.ndarray) -> np.ndarray:
     """Take out the mean and the contrast of each neighbourhood."""
     blur = _gaussians(_GRID, _GRID, _LOCAL)
-    centred = grey - blur @ grey @ blur.T
+    centred = planes - blur @ planes @ blur.T
     return centred / np.sqrt(blur @ centred**2 @ blur.T + _NOISE**2)
 
 
@@ -141,7 +158,8 @@ def _chosen() -> tuple[np.ndarray, np.ndarray]:
 
 
 @cache
-def _mirror_bits() -> np.uint64:
+def _odd_frequencies() -> np.uint64:
+    """The bits that a mirror changes."""
     odd = _frequencies()[:, 1] % 2 == 1
     return np.packbits(odd, bitorder="little").view("<u8")[0]
 
