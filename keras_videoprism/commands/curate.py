@@ -54,6 +54,12 @@ def text_embedder(model: Any) -> Callable[[Sequence[str]], np.ndarray]:
     return lambda texts: np.stack([embed(text) for text in texts])
 
 
+def short_side(model: Any) -> int:
+    """Pixels of the shorter side of decoded frames: enough for the model and to find faces."""
+    encoder = getattr(model, "video_encoder", model)
+    return 256 if model is None else max(256, *encoder.image_size)
+
+
 def _clip(model: Any, frames: np.ndarray) -> np.ndarray:
     """The frames as the model takes them: float32 [t, h, w, 3] in [0, 1]."""
     from keras_videoprism.data.augment import resize
@@ -131,6 +137,7 @@ def _curate(options: argparse.Namespace) -> int:
             frame_filters=_frame_filters(options, model),
             embed=clip_embedder(model) if model else None,
             keep_duplicates=options.keep_duplicates,
+            short_side=short_side(model),
             progress=progress,
         )
     for row, fault in found.dropped:
@@ -201,6 +208,7 @@ def _corpus_report(options: argparse.Namespace) -> int:
             rows,
             embed=clip_embedder(model) if model else None,
             embed_texts=text_embedder(model) if model else None,
+            short_side=short_side(model),
             wordnet=wordnet,
             sample=options.sample,
             seed=options.seed,

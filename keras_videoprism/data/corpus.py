@@ -40,6 +40,7 @@ def describe_corpus(
     *,
     embed: Callable[[np.ndarray], np.ndarray] | None = None,
     embed_texts: Callable[[Sequence[str]], np.ndarray] | None = None,
+    short_side: int = 256,
     wordnet: Any = None,
     sample: int | None = None,
     seed: int = 0,
@@ -52,6 +53,7 @@ def describe_corpus(
         rows: clips, from `read_manifest`.
         embed, embed_texts: uint8 frames of a clip -> [D] and n texts -> [n, D], L2-normalised and
             in one space, for the grounding score.
+        short_side: pixels of the shorter side of the frames that are embedded, at most.
         wordnet: of `open_wordnet`, for nouns, verbs and people.
         sample: measure so many clips, drawn at random; the paper takes 100,000.
         seed: of the draw.
@@ -88,7 +90,7 @@ def describe_corpus(
     except ImportError as error:
         missing["optical flow"] = str(error)
     if embed is not None and embed_texts is not None:
-        pairs = _groundings(_without(chosen, failed), embed, embed_texts, failed)
+        pairs = _groundings(_without(chosen, failed), embed, embed_texts, short_side, failed)
         values["grounding"] = joined(pairs)
     read = _without(chosen, failed)
     if not read:
@@ -196,11 +198,12 @@ def _groundings(
     rows: Sequence[Row],
     embed: Callable[[np.ndarray], np.ndarray],
     embed_texts: Callable[[Sequence[str]], np.ndarray],
+    short_side: int,
     failed: dict[Row, str],
 ) -> Iterator[list[float]]:
     """The cosine of a clip and each of its captions."""
     captioned = [row for row in rows if row.captions]
-    videos = decode_each(captioned, num_frames=NUM_FRAMES, short_side=FLOW_SIZE)
+    videos = decode_each(captioned, num_frames=NUM_FRAMES, short_side=short_side)
     for row, video in zip(captioned, videos, strict=True):
         if isinstance(video, VideoError):
             yield _fail(row, video, failed)

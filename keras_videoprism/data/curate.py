@@ -63,7 +63,7 @@ def curate(
         embed: embeds a clip, for the frame filters and to find duplicates. Hashes alone find them
             without it.
         keep_duplicates: drop none, whatever it looks like.
-        short_side: at most so many pixels has the shorter side of the frames.
+        short_side: pixels of the shorter side of the decoded frames, at most.
         progress: called with (steps done, steps in all); two steps for each clip.
         **options: of `find_duplicates`.
     """

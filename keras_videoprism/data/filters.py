@@ -93,7 +93,7 @@ def header_filter(
 def static_filter(
     embed_frames: Callable[[np.ndarray], np.ndarray], max_static: float = 0.98
 ) -> FrameFilter:
-    """Drops clips whose frames are alike in meaning.
+    """Drops clips whose frames are alike in meaning; an image is such a clip.
 
     Args:
         embed_frames: uint8 frames [T, H, W, 3] -> embeddings [T, D], one for each frame.

@@ -3,10 +3,11 @@
 The hash of a frame is the signs of 64 low cosine frequencies, read from the red, green and blue
 plane in turn, after the local mean and contrast are taken out: a dim background then counts as much
 as a bright object, so that two clips of alike objects differ where a plain perceptual hash does
-not. Mirroring flips the signs of the odd
-horizontal frequencies, so a mirrored copy needs no hash of its own. Crops do: each frame is hashed
-whole and in 18 windows. Time is compared along straight lines between two clips, which are shifts
-and changes of speed.
+not. Signs of small cosines are left to chance by any codec; they are marked and do not count.
+
+A mirror flips the signs of the odd horizontal frequencies, so a mirrored copy needs no hash of its
+own. Crops do: each frame is hashed whole and in 34 windows. Time is compared along straight lines
+between two clips, which are shifts and changes of speed.
 """
 
 from functools import cache
@@ -28,14 +29,14 @@ _SPEEDS = (0.5, 2 / 3, 0.8, 0.9, 1.0, 1 / 0.9, 1.25, 1.5, 2.0)
 
 
 class Likeness(NamedTuple):
-    """How alike two clips are: share of bits that differ, 0 (equal) to about 0.4 (unrelated)."""
+    """How alike two clips are: share of signs that differ, 0 (equal) to about 0.3 (unrelated)."""
 
     distance: float
     mirrored: bool
 
 
 def fingerprint(frames: np.ndarray) -> np.ndarray:
-    """The hashes of a clip, 2.4 KB.
+    """The hashes of a clip, 9 KB.
 
     Args:
         frames: uint8 RGB [T, H, W, 3], evenly spread over the clip; T is brought to `NUM_FRAMES`

@@ -7,7 +7,12 @@ import numpy as np
 import pytest
 
 from keras_videoprism.__main__ import main
-from keras_videoprism.commands.curate import clip_embedder, frame_embedder, text_embedder
+from keras_videoprism.commands.curate import (
+    clip_embedder,
+    frame_embedder,
+    short_side,
+    text_embedder,
+)
 from keras_videoprism.data import read_manifest
 from keras_videoprism.presets import save
 
@@ -110,5 +115,6 @@ def test_what_is_asked_of_a_model(text_tower):
     )
     assert clip_embedder(text_tower)(frames).shape == (16,)
     assert frame_embedder(text_tower)(frames).shape == (4, 16)  # the model takes 4 frames
+    assert short_side(text_tower) == short_side(None) == 256  # it takes 24
     with pytest.raises(ValueError, match="received VideoPrism"):
         text_embedder(text_tower.video_encoder)
