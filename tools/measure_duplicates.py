@@ -186,7 +186,7 @@ def print_table(result: dict[str, Any]) -> None:
     planted = result["planted"]
     for name, found in result.items():
         if isinstance(found, dict) and "found" in found:
-            print(f"\n{name}: {found['found in all']} of {sum(planted.values())} copies found, ")
+            print(f"\n{name}: {found['found in all']} of {sum(planted.values())} copies found")
             for kind in KINDS:
                 print(f"  {kind:16}{found['found'][kind]:4} of {planted[kind]}")
             print(f"  distinct removed{found['distinct removed']:4} of {result['distinct']}")
