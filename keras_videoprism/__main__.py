@@ -6,7 +6,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from keras_videoprism.commands import cli, records
+from keras_videoprism.commands import cli, curate, records
 from keras_videoprism.commands.cli import DONE, WRONG_CALL, Commands, add_command
 
 
@@ -33,6 +33,7 @@ def parser() -> argparse.ArgumentParser:
     _add_pretrain(commands)
     _add_probe(commands)
     cli.add_commands(commands)
+    curate.add_commands(commands)
     return parser
 
 

@@ -45,7 +45,7 @@ def preset(tmp_path_factory):
 
 COMMANDS = (
     *("demo-corpus", "write-records", "pretrain", "probe", "embed", "classify", "index", "search"),
-    *("convert", "publish", "validate-records"),
+    *("convert", "publish", "validate-records", "curate", "corpus-report"),
 )
 
 

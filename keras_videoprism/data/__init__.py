@@ -11,8 +11,9 @@ from typing import Any
 _MODULES = {
     "anomalies": ("find_anomalies", "infer_schema"),
     "augment": ("central_box", "random_box", "random_flip", "resize"),
+    "duplicates": ("find_duplicates",),
     "index": ("RecordIndex", "open_records"),
-    "manifest": ("Row", "list_videos", "read_manifest"),
+    "manifest": ("Row", "list_videos", "read_manifest", "read_table", "write_table"),
     "mix": ("alternate", "num_draws"),
     "random_access": ("RecordSource", "grain_dataset"),
     "read": ("read_records",),
@@ -21,7 +22,10 @@ _MODULES = {
     "statistics": ("generate_statistics", "load_schema", "save_schema", "summarize"),
     "tokenize": ("Tokenizer", "canonicalize", "train_tokenizer"),
     "validate": ("validate_records",),
-    "video": ("Video", "VideoError", "frame_times", "iter_video", "read_video"),
+    "video": (
+        *("Header", "Video", "VideoError", "frame_times", "iter_video", "read_header"),
+        "read_video",
+    ),
     "write": ("WriteReport", "write_records"),
 }
 _MODULE_OF = {name: module for module, names in _MODULES.items() for name in names}

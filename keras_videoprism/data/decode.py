@@ -10,11 +10,16 @@ import os
 import subprocess
 import sys
 import threading
+from collections import deque
+from collections.abc import Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from keras_videoprism.data.manifest import Row
 from keras_videoprism.data.video import Video, VideoError, read_video
 
 TIME_LIMIT = 300.0  # seconds a file
@@ -110,6 +115,38 @@ class Decoder:
                 raise EOFError
             view = view[count:]
         return Video(frames, np.array(answer["timestamps"]))
+
+
+def decode_each(
+    rows: Iterable[Row], time_limit: float = TIME_LIMIT, **options: Any
+) -> Iterator[Video | VideoError]:
+    """The video of each row, or why there is none, in order.
+
+    Some clips are decoded ahead, two for each core, which bounds the memory.
+
+    Args:
+        rows: clips, from `read_manifest`.
+        time_limit: seconds for one file.
+        **options: of `read_video`.
+    """
+    cores = os.cpu_count() or 1
+    with ExitStack() as stack:
+        decoders = [stack.enter_context(Decoder(time_limit)) for _ in range(cores)]
+        pools = [stack.enter_context(ThreadPoolExecutor(1)) for _ in range(cores)]
+
+        def decode(decoder: Decoder, row: Row) -> Video | VideoError:
+            try:
+                return decoder(row.path, start=row.start, end=row.end, **options)
+            except VideoError as error:
+                return error
+
+        ahead: deque[Future] = deque()
+        for index, row in enumerate(rows):
+            ahead.append(pools[index % cores].submit(decode, decoders[index % cores], row))
+            if len(ahead) == 2 * cores:
+                yield ahead.popleft().result()
+        while ahead:
+            yield ahead.popleft().result()
 
 
 def _python_path() -> str:

@@ -2,7 +2,8 @@
 
 A table has the column `path` (or `file`) and, where known, `caption`, `label` (class ids with
 spaces or semicolons between), `start` and `end` (seconds). JSONL may also hold lists: `captions`
-of strings and `label` of integers. Other columns are ignored. Clips of one file may overlap.
+of strings and `label` of integers. Other columns, such as view counts, are for `read_table`. Clips
+of one file may overlap.
 
 Every path, relative or absolute, must lie in `root`, by default the folder of the table: a table
 from a stranger cannot name other files. Pass `root="/"` to allow all local files. Folder, table
@@ -16,11 +17,19 @@ import math
 import os
 import posixpath
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from keras_videoprism.data.remote import File, exists, is_remote, join, list_files, read_text
+from keras_videoprism.data.remote import (
+    File,
+    exists,
+    is_remote,
+    join,
+    list_files,
+    read_text,
+    write_file,
+)
 
 VIDEO_SUFFIXES = frozenset(
     ".mp4 .m4v .mov .mkv .webm .avi .mpg .mpeg .ts .flv .ogv .wmv .3gp .gif".split()
@@ -62,12 +71,20 @@ def read_manifest(path: File, root: File | None = None) -> list[Row]:
             out of the root, a value that cannot be read, a clip listed twice. The line is named.
         OSError: a remote path cannot be reached.
     """
+    return [row for row, _ in read_table(path, root)]
+
+
+def read_table(path: File, root: File | None = None) -> list[tuple[Row, dict[str, Any]]]:
+    """`read_manifest` with all columns of the table: (row, values by column) of each clip.
+
+    Values are as in the table: strings in a CSV file. A folder without a table has no columns.
+    """
     is_folder = os.path.isdir(path) if not is_remote(path) else _suffix(path) not in _READERS
     table = join(path, "captions.csv") if is_folder else os.fspath(path)
     root = os.path.dirname(table) if root is None else root
     if is_folder and not exists(table):
-        return _folder_rows(path, root)
-    rows: list[Row] = []
+        return [(row, {}) for row in _folder_rows(path, root)]
+    rows: list[tuple[Row, dict[str, Any]]] = []
     seen: set[tuple[str, ...]] = set()
     for line, record in _records(table):
         try:
@@ -82,7 +99,7 @@ def read_manifest(path: File, root: File | None = None) -> list[Row]:
                 "twice; give several captions of a clip as the list `captions` in a JSONL table"
             )
         seen.add(key)
-        rows.append(row)
+        rows.append((row, record))
     if not rows:
         raise ValueError(f"{table}: the table lists no clip")
     return rows
@@ -101,6 +118,33 @@ def list_videos(folder: File) -> list[str]:
     if not paths:
         raise ValueError(f"{folder}: no video or image in this folder")
     return paths
+
+
+def write_table(path: File, clips: Sequence[tuple[Row, dict[str, Any]]]) -> None:
+    """Write clips as JSONL that `read_table` reads; columns that a row does not know are kept.
+
+    Paths in the folder of the table are written relative to it, others absolute: then pass `root`
+    to read the table. The file appears whole or not at all.
+    """
+    folder = os.path.dirname(path if is_remote(path) else os.path.abspath(path))
+    with write_file(path) as temporary, temporary.open("w", encoding="utf-8") as file:
+        for row, record in clips:
+            file.write(json.dumps(_record(row, record, folder), ensure_ascii=False) + "\n")
+
+
+def _record(row: Row, record: dict[str, Any], folder: str) -> dict[str, Any]:
+    """The line of a row: its values first, then the columns that only the table knows."""
+    path = os.fspath(row.path) if is_remote(row.path) else os.path.abspath(row.path)
+    values: dict[str, Any] = {
+        "path": path.removeprefix(f"{folder}/"),
+        "captions": list(row.captions),
+        "label": list(row.labels),
+        "start": row.start,
+        "end": row.end,
+    }
+    known = {**values, "file": None, "caption": None}
+    others = {name: value for name, value in record.items() if name and name not in known}
+    return {name: value for name, value in values.items() if value not in (None, [])} | others
 
 
 def _folder_rows(folder: File, root: File) -> list[Row]:

@@ -45,6 +45,18 @@ class Video(NamedTuple):
     timestamps: np.ndarray
 
 
+class Header(NamedTuple):
+    """What a file tells without decoding: seconds, pixels as stored, frames per second.
+
+    An image has a duration and a frame rate of 0.
+    """
+
+    duration: float
+    height: int
+    width: int
+    frame_rate: float
+
+
 def read_video(
     path: str | os.PathLike[str],
     start: float | None = None,
@@ -139,6 +151,23 @@ def frame_times(
             f"{path}: no frame between start={start} and end={end}; it ends at {last_end:.2f} s"
         )
     return chosen
+
+
+def read_header(
+    path: str | os.PathLike[str], start: float | None = None, end: float | None = None
+) -> Header:
+    """Size and times of the frames in [start, end).
+
+    Raises:
+        VideoError: as `read_video`, but for damaged frames, which are not decoded.
+    """
+    times = frame_times(path, start, end)
+    with _open(path) as (_, stream):
+        height, width = stream.codec_context.height, stream.codec_context.width
+    if len(times) == 1:
+        return Header(0.0, height, width, 0.0)
+    interval = float(times[-1] - times[0]) / (len(times) - 1)
+    return Header(interval * len(times), height, width, 1 / interval)
 
 
 def _choose(

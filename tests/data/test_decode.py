@@ -4,7 +4,8 @@ import signal
 import numpy as np
 import pytest
 
-from keras_videoprism.data.decode import Decoder
+from keras_videoprism.data.decode import Decoder, decode_each
+from keras_videoprism.data.manifest import Row, read_manifest
 from keras_videoprism.data.video import VideoError, read_video
 
 
@@ -63,3 +64,28 @@ def test_memory_limit(video_folder):
     """Too little for the decoder itself; the child dies or tells, and nothing else happens."""
     with Decoder(memory_limit=2**27) as decode, pytest.raises(VideoError, match="died|memory"):
         decode(sorted(video_folder.glob("*.mp4"))[0])
+
+
+def test_each_row_in_order_and_few_ahead(video_folder, tmp_path):
+    rows = read_manifest(video_folder) * 5
+    rows.insert(2, Row(tmp_path / "missing.mp4", "missing.mp4"))
+    asked = []
+
+    def noted():
+        for row in rows:
+            asked.append(row)
+            yield row
+
+    videos = decode_each(noted(), num_frames=3)
+    first = next(videos)
+    assert len(asked) <= 2 * (os.cpu_count() or 1)
+    videos = [first, *videos]
+    assert isinstance(videos.pop(2), VideoError)
+    for row, video in zip(rows[:2] + rows[3:], videos, strict=True):
+        assert np.array_equal(video.frames, read_video(row.path, num_frames=3).frames)
+
+
+def test_each_row_may_be_a_part(video_folder):
+    row = read_manifest(video_folder)[0]
+    (video,) = decode_each([row._replace(start=0.5, end=1.0)])
+    assert video.timestamps.tolist() == [0.5, 0.625, 0.75, 0.875]

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from keras_videoprism.data import remote
-from keras_videoprism.data.manifest import Row, list_videos, read_manifest
+from keras_videoprism.data.manifest import Row, list_videos, read_manifest, read_table, write_table
 
 
 def write(path, text):
@@ -60,6 +60,31 @@ def test_jsonl(tmp_path):
         Row(tmp_path / "a.mp4", "a.mp4", ("one", "two"), (5, 7)),
         Row(tmp_path / "b.mp4", "b.mp4", ("three",), (2,), 1.0),
     ]
+
+
+def test_table_with_other_columns(tmp_path, video_folder):
+    table = write(tmp_path / "a.csv", "path,label,views\na.mp4,3,12\n")
+    row = Row(tmp_path / "a.mp4", "a.mp4", (), (3,))
+    assert read_table(table) == [(row, {"path": "a.mp4", "label": "3", "views": "12"})]
+    (tmp_path / "b.mp4").touch()
+    table.unlink()
+    assert read_table(tmp_path) == [(Row(tmp_path / "b.mp4", "b.mp4"), {})]
+
+
+def test_what_is_written_is_read_again(tmp_path):
+    rows = [
+        Row(tmp_path / "a b/1.mp4", "a b/1.mp4", ("ein Käfer", "two"), (1, 4), 0.5, 2.0),
+        Row(tmp_path / "2.mp4", "2.mp4"),
+    ]
+    record = {"file": "old.mp4", "caption": "old", "views": "12", None: ["left over"]}
+    write_table(tmp_path / "out.jsonl", [(row, record) for row in rows])
+    assert read_manifest(tmp_path / "out.jsonl") == rows
+    lines = [json.loads(line) for line in (tmp_path / "out.jsonl").read_text().splitlines()]
+    assert lines[1] == {"path": "2.mp4", "views": "12"}
+    elsewhere = tmp_path / "b" / "out.jsonl"
+    elsewhere.parent.mkdir()
+    write_table(elsewhere, [(row, {}) for row in rows])
+    assert read_manifest(elsewhere, root=tmp_path) == rows
 
 
 def test_root(tmp_path):

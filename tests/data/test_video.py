@@ -11,7 +11,14 @@ import tensorflow as tf
 
 from keras_videoprism.data import remote, video
 from keras_videoprism.data.decode import Decoder
-from keras_videoprism.data.video import VideoError, frame_times, iter_video, read_video
+from keras_videoprism.data.video import (
+    Header,
+    VideoError,
+    frame_times,
+    iter_video,
+    read_header,
+    read_video,
+)
 from tests.conftest import write_video
 
 SHARED = Path(__file__).parents[2].parent / "shared" / "videos"
@@ -77,6 +84,15 @@ def test_fps_and_num_frames(ramp):
     five = read_video(ramp, num_frames=5)
     np.testing.assert_allclose(grey(five.frames), [0, 8, 16, 24, 32], atol=0.5)
     assert len(read_video(ramp, start=4.5, num_frames=16).frames) == 4
+
+
+def test_header(video_folder, tmp_path):
+    file = video_folder / "red_left.mp4"  # 12 frames at 8 per second
+    assert read_header(file) == Header(1.5, 48, 64, 8.0)
+    assert read_header(file, 0.5, 1.0) == Header(0.5, 48, 64, 8.0)
+    assert read_header(file, 0.0, 0.1) == Header(0.0, 48, 64, 0.0)  # one frame
+    with pytest.raises(VideoError, match="cannot be read"):
+        read_header(tmp_path / "missing.mp4")
 
 
 def test_variable_frame_rate(tmp_path):

@@ -154,5 +154,11 @@ def test_wrong_shapes(encoder, shape, message):
 
 
 def test_integer_frames(encoder):
-    with pytest.raises(ValueError, match=r"float in \[0, 1\]; received uint8"):
-        encoder(np.zeros((1, 4, 24, 24, 3), "uint8"))
+    with pytest.raises(ValueError, match=r"float in \[0, 1\] or uint8; received int32"):
+        encoder(np.zeros((1, 4, 24, 24, 3), "int32"))
+
+
+def test_bytes_are_frames(encoder, run):
+    videos = np.random.default_rng(0).integers(0, 256, (1, 4, 24, 24, 3), np.uint8)
+    expected = run(encoder, np.float32(videos) / 255)
+    np.testing.assert_allclose(run(encoder, videos), expected, atol=1e-5)
