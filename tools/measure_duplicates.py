@@ -21,10 +21,10 @@ import numpy as np
 from keras_videoprism.commands.curate import clip_embedder
 from keras_videoprism.commands.progress import progress_bar
 from keras_videoprism.data import read_manifest, read_video
+from keras_videoprism.data.curation.duplicates import find_duplicates
+from keras_videoprism.data.curation.fingerprint import NUM_FRAMES, fingerprint
 from keras_videoprism.data.decode import decode_each
 from keras_videoprism.data.demo_corpus import FRAMES_PER_SECOND, render_demo_corpus
-from keras_videoprism.data.duplicates import find_duplicates
-from keras_videoprism.data.fingerprint import NUM_FRAMES, fingerprint
 from keras_videoprism.data.manifest import Row
 
 Copy = Callable[[np.random.Generator, np.ndarray, Path], None]

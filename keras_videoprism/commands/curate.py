@@ -118,7 +118,7 @@ def _curate(options: argparse.Namespace) -> int:
     from keras_videoprism import presets
     from keras_videoprism.commands.progress import progress_bar
     from keras_videoprism.data import read_manifest, read_table, write_table
-    from keras_videoprism.data.curate import curate
+    from keras_videoprism.data.curation.curate import curate
 
     if options.output.suffix.lower() != ".jsonl":
         raise ValueError(f"OUT must be a .jsonl file, received {options.output}.")
@@ -153,7 +153,7 @@ def _curate(options: argparse.Namespace) -> int:
 
 
 def _table_filters(options: argparse.Namespace) -> list[Any]:
-    from keras_videoprism.data.filters import column_filter, header_filter
+    from keras_videoprism.data.curation.filters import column_filter, header_filter
 
     limits = ("min_duration", "max_duration", "min_short_side", "min_frame_rate", "max_frame_rate")
     return [
@@ -163,7 +163,11 @@ def _table_filters(options: argparse.Namespace) -> list[Any]:
 
 
 def _frame_filters(options: argparse.Namespace, model: Any) -> list[Any]:
-    from keras_videoprism.data.filters import grounding_filter, static_filter, talking_head_filter
+    from keras_videoprism.data.curation.filters import (
+        grounding_filter,
+        static_filter,
+        talking_head_filter,
+    )
 
     filters = []
     if options.no_talking_heads:
@@ -197,8 +201,8 @@ def _corpus_report(options: argparse.Namespace) -> int:
     from keras_videoprism.commands.progress import progress_bar
     from keras_videoprism.data import read_manifest
     from keras_videoprism.data.atomic import atomic_folder
-    from keras_videoprism.data.corpus import describe_corpus
-    from keras_videoprism.data.corpus_page import corpus_page
+    from keras_videoprism.data.curation.corpus import describe_corpus
+    from keras_videoprism.data.curation.corpus_page import corpus_page
 
     rows = read_manifest(options.input, options.root)
     wordnet, reasons = _wordnet(options.wordnet)
@@ -225,7 +229,7 @@ def _corpus_report(options: argparse.Namespace) -> int:
 
 def _wordnet(folder: Path | None) -> tuple[Any, dict[str, str]]:
     """A reader, or why there is none; a folder that was named must hold WordNet."""
-    from keras_videoprism.data.captions import open_wordnet
+    from keras_videoprism.data.curation.captions import open_wordnet
 
     try:
         return open_wordnet(folder), {}

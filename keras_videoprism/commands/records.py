@@ -52,7 +52,7 @@ def _add_validate_records(commands: Commands) -> None:
 
 
 def _validate_records(options: argparse.Namespace) -> int:
-    from keras_videoprism.data.report import write_report
+    from keras_videoprism.data.validation.report import write_report
 
     has_tfdv = find_spec("tensorflow_data_validation") is not None
     features = _check_features(options) if has_tfdv else {}
@@ -69,7 +69,7 @@ def _validate_records(options: argparse.Namespace) -> int:
 def _check_records(options: argparse.Namespace) -> dict[str, Any]:
     """What is wrong with single records; keys as in `write_report`."""
     from keras_videoprism.commands.progress import progress_bar
-    from keras_videoprism.data.validate import validate_records
+    from keras_videoprism.data.validation.validate import validate_records
 
     with progress_bar("validate records") as progress:
         found = validate_records(
@@ -85,8 +85,8 @@ def _check_records(options: argparse.Namespace) -> dict[str, Any]:
 
 def _check_features(options: argparse.Namespace) -> dict[str, Any]:
     """What is wrong with the corpus as a whole; keys as in `write_report`."""
-    from keras_videoprism.data.anomalies import find_anomalies, infer_schema
-    from keras_videoprism.data.statistics import (
+    from keras_videoprism.data.validation.anomalies import find_anomalies, infer_schema
+    from keras_videoprism.data.validation.statistics import (
         SCHEMA_FILE,
         generate_statistics,
         load_schema,

@@ -9,9 +9,9 @@ from importlib import import_module
 from typing import Any
 
 _MODULES = {
-    "anomalies": ("find_anomalies", "infer_schema"),
+    "validation.anomalies": ("find_anomalies", "infer_schema"),
     "augment": ("central_box", "random_box", "random_flip", "resize"),
-    "duplicates": ("find_duplicates",),
+    "curation.duplicates": ("find_duplicates",),
     "index": ("RecordIndex", "open_records"),
     "manifest": ("Row", "list_videos", "read_manifest", "read_table", "write_table"),
     "mix": ("alternate", "num_draws"),
@@ -19,9 +19,9 @@ _MODULES = {
     "read": ("read_records",),
     "sample": ("random_segment", "uniform"),
     "schema": ("SCHEMA_VERSION", "encode_clip", "parse_clip", "parse_record", "stable_clip_id"),
-    "statistics": ("generate_statistics", "load_schema", "save_schema", "summarize"),
+    "validation.statistics": ("generate_statistics", "load_schema", "save_schema", "summarize"),
     "tokenize": ("Tokenizer", "canonicalize", "train_tokenizer"),
-    "validate": ("validate_records",),
+    "validation.validate": ("validate_records",),
     "video": (
         *("Header", "Video", "VideoError", "frame_times", "iter_video", "read_header"),
         "read_video",

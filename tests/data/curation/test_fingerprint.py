@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from keras_videoprism.data.fingerprint import NUM_FRAMES, fingerprint, likeness, mirror
+from keras_videoprism.data.curation.fingerprint import NUM_FRAMES, fingerprint, likeness, mirror
 
 
 def scene(seed: int, num_frames: int = 20) -> np.ndarray:

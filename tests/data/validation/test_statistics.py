@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from keras_videoprism.data.anomalies import find_anomalies, infer_schema
-from keras_videoprism.data.statistics import (
+from keras_videoprism.data.validation.anomalies import find_anomalies, infer_schema
+from keras_videoprism.data.validation.statistics import (
     generate_statistics,
     load_schema,
     save_schema,

@@ -3,8 +3,8 @@ import shutil
 import numpy as np
 import pytest
 
-from keras_videoprism.data.curate import curate
-from keras_videoprism.data.filters import Fault, column_filter, header_filter
+from keras_videoprism.data.curation.curate import curate
+from keras_videoprism.data.curation.filters import Fault, column_filter, header_filter
 from keras_videoprism.data.manifest import Row, read_table
 
 

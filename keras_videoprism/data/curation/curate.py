@@ -6,10 +6,10 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from keras_videoprism.data.curation.duplicates import find_duplicates
+from keras_videoprism.data.curation.filters import Fault, FrameFilter, TableFilter
+from keras_videoprism.data.curation.fingerprint import NUM_FRAMES, fingerprint
 from keras_videoprism.data.decode import decode_each
-from keras_videoprism.data.duplicates import find_duplicates
-from keras_videoprism.data.filters import Fault, FrameFilter, TableFilter
-from keras_videoprism.data.fingerprint import NUM_FRAMES, fingerprint
 from keras_videoprism.data.manifest import Row
 from keras_videoprism.data.video import VideoError
 
@@ -59,7 +59,7 @@ def curate(
     Args:
         clips: of `read_table`. Of near-duplicates the first stays.
         against: clips of benchmarks; what looks like one of them is dropped.
-        table_filters, frame_filters: in the order in which they are asked; see `data/filters.py`.
+        table_filters, frame_filters: in the order in which they are asked; see `filters.py`.
         embed: embeds a clip, for the frame filters and to find duplicates. Hashes alone find them
             without it.
         keep_duplicates: drop none, whatever it looks like.

@@ -5,8 +5,8 @@ from html.parser import HTMLParser
 import numpy as np
 import pytest
 
-from keras_videoprism.data.corpus import TABLE_8, UNITS, summarise
-from keras_videoprism.data.corpus_page import COLUMNS, PLOTS, corpus_page, plot
+from keras_videoprism.data.curation.corpus import TABLE_8, UNITS, summarise
+from keras_videoprism.data.curation.corpus_page import COLUMNS, PLOTS, corpus_page, plot
 
 pytest.importorskip("matplotlib")
 

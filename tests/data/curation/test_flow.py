@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from keras_videoprism.data.flow import flow_magnitude
+from keras_videoprism.data.curation.flow import flow_magnitude
 
 pytest.importorskip("cv2")
 

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
-from keras_videoprism.data.statistics import Schema, Statistics, load_schema, summarize
+from keras_videoprism.data.validation.statistics import Schema, Statistics, load_schema, summarize
 
 # Their range is a decision, unlike that of lengths and times: a value outside is an anomaly.
 BOUNDED = ("num_frames", "height", "width", "num_captions", "label")

@@ -6,10 +6,10 @@ from typing import Any
 
 import numpy as np
 
-from keras_videoprism.data.captions import analyse_caption, count_words
+from keras_videoprism.data.curation.captions import analyse_caption, count_words
+from keras_videoprism.data.curation.fingerprint import NUM_FRAMES
+from keras_videoprism.data.curation.flow import FLOW_RATE, FLOW_SIZE, flow_magnitude
 from keras_videoprism.data.decode import decode_each
-from keras_videoprism.data.fingerprint import NUM_FRAMES
-from keras_videoprism.data.flow import FLOW_RATE, FLOW_SIZE, flow_magnitude
 from keras_videoprism.data.manifest import Row
 from keras_videoprism.data.video import VideoError, read_header
 

@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pytest
 
-from keras_videoprism.data.captions import (
+from keras_videoprism.data.curation.captions import (
     CaptionCounts,
     analyse_caption,
     count_words,

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from keras_videoprism.data.clip_features import FEATURES, clip_features, feature_batches
 from keras_videoprism.data.schema import encode_clip
+from keras_videoprism.data.validation.clip_features import FEATURES, clip_features, feature_batches
 
 pytestmark = pytest.mark.records
 pytest.importorskip("pyarrow")

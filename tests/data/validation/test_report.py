@@ -2,7 +2,7 @@
 
 import json
 
-from keras_videoprism.data.report import histogram, html_page, write_report
+from keras_videoprism.data.validation.report import histogram, html_page, write_report
 
 HOSTILE = "<script>alert(1)</script>"
 FEATURES = {

@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from keras_videoprism.data.atomic import atomic_path
-from keras_videoprism.data.clip_features import feature_batches
 from keras_videoprism.data.index import open_records
+from keras_videoprism.data.validation.clip_features import feature_batches
 
 Statistics = Any  # tensorflow_metadata's DatasetFeatureStatisticsList
 Schema = Any  # tensorflow_metadata's Schema

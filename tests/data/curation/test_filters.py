@@ -3,7 +3,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from keras_videoprism.data.filters import (
+from keras_videoprism.data.curation.filters import (
     Fault,
     column_filter,
     grounding_filter,

@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from keras_videoprism.data.fingerprint import likeness, mirror
+from keras_videoprism.data.curation.fingerprint import likeness, mirror
 
 _LOW_BITS = 48  # of a hash, those of the lowest frequencies, which crops change least
 _MAX_BLOCK = 32  # clips of a block that a clip is compared with: its first

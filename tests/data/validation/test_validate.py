@@ -9,7 +9,7 @@ import tensorflow as tf
 from keras_videoprism.data.index import SUMMARY_FILE
 from keras_videoprism.data.manifest import read_manifest
 from keras_videoprism.data.schema import encode_clip
-from keras_videoprism.data.validate import validate_records
+from keras_videoprism.data.validation.validate import validate_records
 from keras_videoprism.data.write import write_records
 
 pytestmark = pytest.mark.records

@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from keras_videoprism.data.corpus import describe_corpus, summarise
+from keras_videoprism.data.curation.corpus import describe_corpus, summarise
 from keras_videoprism.data.manifest import Row, read_manifest
 
 pytest.importorskip("cv2")
@@ -69,7 +69,8 @@ def test_words_of_captions(rows, monkeypatch):
         people = property(lambda self: self[2])
 
     monkeypatch.setattr(
-        "keras_videoprism.data.corpus.analyse_caption", lambda text, _: Counts(counts[text])
+        "keras_videoprism.data.curation.corpus.analyse_caption",
+        lambda text, _: Counts(counts[text]),
     )
     captions = (("a", "b"), ("b",), ())
     chosen = [row._replace(captions=c) for row, c in zip(rows, captions, strict=False)]
@@ -90,7 +91,7 @@ def test_summary():
 
 
 def test_long_clips_show_their_first_seconds():
-    from keras_videoprism.data.corpus import _first_seconds
+    from keras_videoprism.data.curation.corpus import _first_seconds
 
     row = Row(Path("a"), "a")
     assert _first_seconds(row).end == 10

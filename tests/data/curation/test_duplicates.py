@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
 
-from keras_videoprism.data.duplicates import Duplicate, find_duplicates
-from keras_videoprism.data.fingerprint import likeness, mirror
+from keras_videoprism.data.curation.duplicates import Duplicate, find_duplicates
+from keras_videoprism.data.curation.fingerprint import likeness, mirror
 
 RNG = np.random.default_rng(0)
 SHAPE = (5, 16)  # windows, frames
