@@ -32,12 +32,11 @@ PRESET_FACTORY = ("models", "from_preset", "presets")
 # makes constants on the host, such as sinusoids and resize weights.
 ALLOWED_PACKAGES = {
     "layers": {"keras", "numpy"},
-    "data": {"numpy", "tensorflow", "av", "sentencepiece", "google", "google_crc32c"},
+    "data": {"numpy", "tensorflow", "av", "sentencepiece", "google", "google_crc32c", "PIL"},
     "evaluation": {"numpy", "keras"},
 }
 # Optional dependencies, imported inside the functions that need them.
 OPTIONAL_PACKAGES = {
-    "PIL",
     "apache_beam",
     "cv2",
     "fsspec",

@@ -90,7 +90,7 @@ RATIOS = {
         Ratio("clips_per_second", AUGMENTED, BARE_READER),
     ),
     "writer": (
-        Ratio("clips_per_second", WRITER, BARE_WRITER, ">= 0.8"),
+        Ratio("clips_per_second", MANY, BARE_WRITER, ">= 0.8"),
         Ratio("peak_bytes", MANY, WRITER, "<= 1.1"),
     ),
 }
@@ -138,10 +138,15 @@ def peak_bytes(children: bool = False) -> int | None:
 
 
 def measure_all(stage: str, sizes: argparse.Namespace, console: Console) -> dict[str, dict]:
-    """`measure` of every side of a stage, each in a fresh process."""
+    """`measure` of every side of a stage, each in a fresh process.
+
+    Reading and writing take turns, and the median turn counts: they last too shortly for a machine
+    that does other things too.
+    """
     os.environ.setdefault("KERAS_BACKEND", "jax")
     os.environ["JAX_ENABLE_COMPILATION_CACHE"] = "false"
-    measured = {}
+    measured: dict[str, dict] = {}
+    turns: dict[str, list[dict]] = {}
     run = {
         "forward": benchmark_forward.measure,
         "reader": benchmark_data.measure,
@@ -155,9 +160,13 @@ def measure_all(stage: str, sizes: argparse.Namespace, console: Console) -> dict
         if run is benchmark_data.measure:
             with console.status("making the files"):
                 pool.submit(benchmark_data.prepare, stage, sizes).result()
-        for side in sides:
+        for side in sides * (benchmark_data.TURNS if run is benchmark_data.measure else 1):
+            if side in measured and side in benchmark_data.ONCE:
+                continue
             with console.status(f"measuring: {side}"):
-                measured[side] = pool.submit(run, side, sizes).result()
+                turns.setdefault(side, []).append(pool.submit(run, side, sizes).result())
+            rows = sorted(turns[side], key=lambda row: row.get("step_seconds", 0.0))
+            measured[side] = rows[len(rows) // 2]
     if stage == "forward":
         peak = measured.pop(benchmark_forward.PEAK)["flops_per_second"]
         for row in measured.values():

@@ -22,6 +22,9 @@ BARE_READER, TRAINING = "tf.io decode alone", "training step of the demo"
 WRITER, MANY = "write_records", "write_records, 10 x the clips"
 BARE_WRITER = "PyAV decode alone"
 
+TURNS = 3
+ONCE = (TRAINING, MANY)
+
 VIDEO_SIZE = (360, 640)  # pixels, of the writer's files
 VIDEO_FPS, VIDEO_SECONDS = 30, 10
 NUM_DIFFERENT = 8  # files; the others are copies

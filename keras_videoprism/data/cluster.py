@@ -14,9 +14,10 @@ from contextlib import contextmanager, suppress
 from functools import lru_cache
 from posixpath import basename
 
+from keras_videoprism.data.decode import Decoders
 from keras_videoprism.data.manifest import Row
 from keras_videoprism.data.remote import join, list_files, read_text, remove, write_file
-from keras_videoprism.data.shard import Encoders, Job, Receipt, read_receipt, write_shard
+from keras_videoprism.data.shard import Job, Receipt, read_receipt, write_shard
 
 _INTERVAL = 2.0  # seconds between two looks at the receipts
 # Threads: decoding is in child processes, and the JPEG encoder leaves Python's lock.
@@ -90,8 +91,8 @@ def _watched(job: Job, num_rows: int, progress: Callable[[int, int], None]) -> I
 
 def _write(index: int, job: Job, table: str) -> None:
     """A shard, on a worker."""
-    with Encoders(job, num_threads=1) as encoders:
-        write_shard(job, index, _rows(table)[index :: job.num_shards], encoders)
+    with Decoders(1, job.time_limit) as decoders:
+        write_shard(job, index, _rows(table)[index :: job.num_shards], decoders)
 
 
 @lru_cache(maxsize=1)

@@ -11,6 +11,7 @@ from functools import partial
 from typing import Any
 
 import numpy as np
+from PIL import Image
 
 from keras_videoprism.data import schema
 from keras_videoprism.data.index import check_batches, check_clips, open_records
@@ -76,11 +77,10 @@ def grain_dataset(
         `dataset.to_iter_dataset()` decodes ahead and has iterators with a state.
 
     Raises:
-        ValueError: see `read_records`; grain or Pillow is not installed.
+        ValueError: see `read_records`; grain is not installed.
     """
     try:
         import grain
-        import PIL  # noqa: F401
     except ImportError as error:
         raise ValueError(f"{error}: pip install 'keras-videoprism[grain]'") from error
     source = RecordSource(folders)
@@ -180,8 +180,6 @@ def _random_box(stored_size: tuple[int, int], image_size: tuple[int, int], rng: 
 
 def _decode(image: bytes, box: Box, image_size: tuple[int, int]) -> np.ndarray:
     """JPEG image -> uint8 [height, width, 3], anti-aliased where it shrinks."""
-    from PIL import Image
-
     with Image.open(io.BytesIO(image), formats=("JPEG",)) as picture:
         part = picture.convert("RGB").crop(box)
         return np.asarray(part.resize(image_size[::-1], Image.Resampling.BILINEAR))

@@ -13,11 +13,13 @@
 """
 
 import hashlib
+import io
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 from google.protobuf.message import DecodeError
+from PIL import Image
 
 from keras_videoprism.data.example import Example
 
@@ -53,10 +55,9 @@ def stable_clip_id(file: str, start: float | None = None, end: float | None = No
 
 def encode_jpeg(frame: np.ndarray) -> bytes:
     """uint8 RGB frame [H, W, 3] -> JPEG at quality 95 with full-resolution colour."""
-    import tensorflow as tf
-
-    image = tf.io.encode_jpeg(frame, "rgb", quality=JPEG_QUALITY, chroma_downsampling=False)
-    return image.numpy()
+    file = io.BytesIO()
+    Image.fromarray(frame).save(file, "JPEG", quality=JPEG_QUALITY, subsampling=0)
+    return file.getvalue()
 
 
 def decode_jpegs(images: Tensor, box: tuple[Tensor, Tensor]) -> Tensor:

@@ -6,20 +6,15 @@ they are whole, so a receipt tells that its shard need not be made again.
 
 import hashlib
 import json
-import os
-import threading
-from collections import deque
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any, NamedTuple
 
-import tensorflow as tf
-
-from keras_videoprism.data.decode import Decoder
+from keras_videoprism.data.decode import Decoder, Decoders
 from keras_videoprism.data.manifest import Row
 from keras_videoprism.data.remote import exists, join, read_text, remove, write_file
-from keras_videoprism.data.schema import SCHEMA_VERSION, encode_clip, stable_clip_id
-from keras_videoprism.data.tfrecord import FRAMING
+from keras_videoprism.data.schema import SCHEMA_VERSION, stable_clip_id
+from keras_videoprism.data.tfrecord import framed
 from keras_videoprism.data.video import VideoError
 
 
@@ -57,65 +52,11 @@ class Receipt(NamedTuple):
     skipped: list[tuple[int, str]]
 
 
-class Encoders:
-    """Clips to records in order, several at a time, each thread with a decoder of its own."""
-
-    def __init__(self, job: Job, num_threads: int):
-        self._job = job
-        self._num_threads = num_threads
-        self._decoders: list[Decoder] = []
-        self._local = threading.local()
-        self._pool = ThreadPoolExecutor(num_threads)
-
-    def __enter__(self) -> "Encoders":
-        return self
-
-    def __exit__(self, *exception: object) -> None:
-        self.close()
-
-    def close(self) -> None:
-        """End the threads and their decoders."""
-        self._pool.shutdown(cancel_futures=True)
-        for decoder in self._decoders:
-            decoder.close()
-
-    def __call__(self, rows: Sequence[Row]) -> Iterator[bytes | VideoError]:
-        """The record of each row, or why there is none; few are held at a time."""
-        waiting: deque[Future] = deque()
-        for row in rows:
-            waiting.append(self._pool.submit(self._encode, row))
-            if len(waiting) > 4 * self._num_threads:
-                yield waiting.popleft().result()
-        while waiting:
-            yield waiting.popleft().result()
-
-    def _encode(self, row: Row) -> bytes | VideoError:
-        options = dict(self._job.options)
-        if options.pop("require_caption") and not row.captions:
-            return VideoError("no caption")
-        if not hasattr(self._local, "decoder"):
-            self._local.decoder = Decoder(self._job.time_limit)
-            self._decoders.append(self._local.decoder)
-        try:
-            video = self._local.decoder(row.path, start=row.start, end=row.end, **options)
-        except VideoError as error:
-            return error
-        return encode_clip(
-            video.frames,
-            video.timestamps,
-            file=row.name,
-            source=self._job.source,
-            clip_id=stable_clip_id(row.name, row.start, row.end),
-            captions=row.captions,
-            labels=row.labels,
-        )
-
-
 def write_shard(
     job: Job,
     index: int,
     rows: Sequence[Row],
-    encoders: Encoders,
+    decoders: Decoders,
     report: Callable[[int], None] = lambda number: None,
 ) -> Receipt:
     """Writes a shard and its receipt, unless both are there for the same rows and options.
@@ -124,7 +65,7 @@ def write_shard(
         job: what to write.
         index: number of the shard.
         rows: its rows.
-        encoders: of the same job.
+        decoders: what to decode with.
         report: called with the number of rows done after each.
 
     Raises:
@@ -139,24 +80,40 @@ def write_shard(
             return known
         remove(job.receipt(index))
     receipt = Receipt([], [], [])
+    encode = partial(_encode, job)
     try:
-        with write_file(path) as file, tf.io.TFRecordWriter(os.fspath(file)) as writer:
-            for position, record in enumerate(encoders(rows)):
+        with write_file(path) as file, file.open("wb") as output:
+            for position, record in enumerate(decoders.map(encode, rows)):
                 if isinstance(record, VideoError):
                     reason = str(record).removeprefix(f"{rows[position].path}: ")
                     receipt.skipped.append((position, reason))
                 else:
-                    writer.write(record)
+                    receipt.record_sizes.append(output.write(framed(record)))
                     receipt.written.append(position)
-                    receipt.record_sizes.append(len(record) + FRAMING)
                 report(position + 1)
-    except tf.errors.OpError as error:
-        raise OSError(f"{path}: cannot be written: {error.message}") from error
+    except OSError as error:
+        reason = f"cannot be written: {error.strerror}"
+        raise OSError(error.errno, reason, path) from error
     if not receipt.written:
         remove(path)
     with write_file(job.receipt(index)) as file:
         file.write_text(json.dumps({"fingerprint": fingerprint, **receipt._asdict()}))
     return receipt
+
+
+def _encode(job: Job, decoder: Decoder, row: Row) -> bytearray:
+    options = dict(job.options)
+    if options.pop("require_caption") and not row.captions:
+        raise VideoError("no caption")
+    clip = {
+        "file": row.name,
+        "source": job.source,
+        "clip_id": stable_clip_id(row.name, row.start, row.end),
+        "captions": row.captions,
+        "labels": row.labels,
+    }
+    part = {"start": row.start, "end": row.end}
+    return decoder.encode(row.path, clip, num_threads=1, **part, **options)
 
 
 def read_receipt(job: Job, index: int) -> tuple[str, Receipt]:

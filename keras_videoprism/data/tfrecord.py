@@ -2,7 +2,7 @@
 
 A record has a length (uint64), the checksum of these 8 bytes (uint32), the data, and the checksum
 of the data (uint32), all with the low byte first. TensorFlow reads such files where it knows the
-file system; here they are read where it does not.
+file system; here they are read where it does not, and written.
 """
 
 import os
@@ -15,7 +15,6 @@ NUM_READS = 16  # in flight
 
 _HEADER = 12  # bytes before the data
 _FOOTER = 4  # bytes behind it
-FRAMING = _HEADER + _FOOTER
 
 
 def record_sizes(path: File) -> list[int]:
@@ -66,6 +65,12 @@ def read_record(path: File, offset: int, size: int) -> bytes:
             "write or copy the file again"
         )
     return data
+
+
+def framed(data: bytes | bytearray) -> bytes:
+    """A record as it stands in a file."""
+    header = len(data).to_bytes(8, "little")
+    return b"".join((header, _checksum(header), data, _checksum(bytes(data))))
 
 
 def _checksum(data: bytes) -> bytes:

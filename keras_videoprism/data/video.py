@@ -67,6 +67,7 @@ def read_video(
     sampling: Callable[[int, int], np.ndarray] = uniform,
     max_frames: int = MAX_FRAMES,
     max_pixels: int = MAX_PIXELS,
+    num_threads: int | None = None,
 ) -> Video:
     """Decodes a video, a part of it, or an image (a video of one frame).
 
@@ -83,6 +84,8 @@ def read_video(
         sampling: see `data/sample.py`.
         max_frames: bound on the number of frames.
         max_pixels: bound on the pixels of all frames together.
+        num_threads: None leaves it to FFmpeg, for one file at a time; 1 takes the least work, for
+            many files at a time. The frames are the same.
 
     Returns:
         `Video`; timestamps are seconds from the file's first frame, also for a part.
@@ -99,7 +102,7 @@ def read_video(
         )
     frames: list[np.ndarray] = []
     stamps: list[float] = []
-    for stamp, frame in _decode(path, times, short_side):
+    for stamp, frame in _decode(path, times, short_side, num_threads):
         if len(times) * frame.shape[0] * frame.shape[1] > max_pixels:
             raise VideoError(
                 f"{path}: {len(times)} frames of {frame.shape[0]}x{frame.shape[1]} are more than "
@@ -225,7 +228,10 @@ def _packet_times(
 
 
 def _decode(
-    path: str | os.PathLike[str], times: np.ndarray, short_side: int | None
+    path: str | os.PathLike[str],
+    times: np.ndarray,
+    short_side: int | None,
+    num_threads: int | None = None,
 ) -> Iterator[tuple[float, np.ndarray]]:
     """Decodes the frames shown at `times` (ascending)."""
     reformatter = VideoReformatter()
@@ -238,8 +244,7 @@ def _decode(
                 f"{MAX_FRAME_PIXELS} pixels"
             )
         context.options = {"max_pixels": str(MAX_FRAME_PIXELS)}
-        stream.thread_type = "AUTO"
-        for frame in _seek(container, stream, times[0]).decode(stream):
+        for frame in _frames(_seek(container, stream, times[0]), stream, times, num_threads):
             time = _seconds(stream, frame.pts) if frame.pts is not None else previous
             if time < previous:  # such as H.264 in AVI, which stores no display times
                 raise VideoError(f"{path}: the file has no display times; convert it to MP4")
@@ -253,6 +258,31 @@ def _decode(
             if done == len(times):
                 return
     raise VideoError(f"{path}: truncated: {done} of {len(times)} frames could be decoded")
+
+
+def _frames(
+    container: InputContainer, stream: VideoStream, times: np.ndarray, num_threads: int | None
+) -> Iterator[av.VideoFrame]:
+    """The stream's frames; on one thread, without some that neither `times` nor others need."""
+    if num_threads != 1:
+        stream.thread_type = "AUTO"
+        yield from container.decode(stream)
+        return
+    context = stream.codec_context
+    context.thread_count = 1
+    wanted: set[float] = set(times.tolist())
+    awaited: set[float] = set()
+    for packet in container.demux(stream):
+        time = None if packet.pts is None else _seconds(stream, packet.pts)
+        if time is not None and time in wanted:
+            awaited.add(time)
+        # A frame may be in several packets, and comes late: until it has come, nothing is skipped.
+        context.skip_frame = "NONREF" if not awaited and time is not None else "DEFAULT"
+        for frame in packet.decode():
+            if frame.pts is not None:
+                shown = _seconds(stream, frame.pts)
+                awaited = {other for other in awaited if other > shown}
+            yield frame
 
 
 def _seek(container: InputContainer, stream: VideoStream, time: float) -> InputContainer:
@@ -269,7 +299,8 @@ def _tick(stream: VideoStream) -> Fraction:
 
 
 def _seconds(stream: VideoStream, ticks: int) -> float:
-    return float((ticks - (stream.start_time or 0)) * _tick(stream))
+    tick = _tick(stream)
+    return (ticks - (stream.start_time or 0)) * tick.numerator / tick.denominator
 
 
 def _to_rgb(

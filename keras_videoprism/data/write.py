@@ -12,12 +12,12 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from keras_videoprism.data.cluster import write_on_cluster
-from keras_videoprism.data.decode import TIME_LIMIT
+from keras_videoprism.data.decode import TIME_LIMIT, Decoders
 from keras_videoprism.data.index import SUMMARY_FILE
 from keras_videoprism.data.manifest import Row
 from keras_videoprism.data.remote import exists, is_remote, join, remove, write_file
 from keras_videoprism.data.schema import SCHEMA_VERSION
-from keras_videoprism.data.shard import Encoders, Job, Receipt, write_shard
+from keras_videoprism.data.shard import Job, Receipt, write_shard
 
 
 class WriteReport(NamedTuple):
@@ -88,14 +88,14 @@ def _write_here(
 ) -> list[Receipt]:
     """The shards one after the other, the clips of each on all cores."""
     done, receipts = 0, []
-    with Encoders(job, os.cpu_count() or 1) as encoders:
+    with Decoders(os.cpu_count() or 1, job.time_limit) as decoders:
         for index in range(job.num_shards):
             part = rows[index :: job.num_shards]
 
             def report(number: int, done: int = done) -> None:
                 progress(done + number, len(rows))
 
-            receipts.append(write_shard(job, index, part, encoders, report))
+            receipts.append(write_shard(job, index, part, decoders, report))
             done += len(part)
     return receipts
 

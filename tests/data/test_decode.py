@@ -4,8 +4,10 @@ import signal
 import numpy as np
 import pytest
 
+from keras_videoprism.data import decode as decode_module
 from keras_videoprism.data.decode import Decoder, decode_each
 from keras_videoprism.data.manifest import Row, read_manifest
+from keras_videoprism.data.schema import encode_clip
 from keras_videoprism.data.video import VideoError, read_video
 
 
@@ -47,16 +49,16 @@ def test_a_file_that_kills_the_decoder(video_folder, monkeypatch):
     file = sorted(video_folder.glob("*.mp4"))[0]
     with Decoder() as decode:
         decode(file)
-        ask = Decoder._ask
+        exchange = decode_module._exchange
 
         def crash(child, request):
             os.kill(child.pid, signal.SIGSEGV)
-            return ask(child, request)
+            return exchange(child, request)
 
-        monkeypatch.setattr(Decoder, "_ask", staticmethod(crash))
+        monkeypatch.setattr(decode_module, "_exchange", crash)
         with pytest.raises(VideoError, match=r"died of it \(exit status -11\)"):
             decode(file)
-        monkeypatch.setattr(Decoder, "_ask", staticmethod(ask))
+        monkeypatch.setattr(decode_module, "_exchange", exchange)
         assert len(decode(file).frames) == 12
 
 
@@ -89,3 +91,14 @@ def test_each_row_may_be_a_part(video_folder):
     row = read_manifest(video_folder)[0]
     (video,) = decode_each([row._replace(start=0.5, end=1.0)])
     assert video.timestamps.tolist() == [0.5, 0.625, 0.75, 0.875]
+
+
+def test_a_record_is_encoded_in_the_child(video_folder):
+    file = sorted(video_folder.glob("*.mp4"))[0]
+    clip = {"file": "ä.mp4", "source": "s", "clip_id": 7, "captions": ["a\nb"], "labels": [2]}
+    with Decoder() as decoder:
+        record = decoder.encode(file, clip, num_frames=3)
+        with pytest.raises(VideoError, match=r"no frame between start=9"):
+            decoder.encode(file, clip, start=9.0)
+    video = read_video(file, num_frames=3)
+    assert bytes(record) == encode_clip(video.frames, video.timestamps, **clip)

@@ -5,10 +5,9 @@ from pathlib import Path
 
 import pytest
 
+from keras_videoprism.data.decode import Decoders
 from keras_videoprism.data.manifest import read_manifest
-from keras_videoprism.data.schema import parse_clip
-from keras_videoprism.data.shard import Encoders, Job, read_receipt, write_shard
-from keras_videoprism.data.video import VideoError
+from keras_videoprism.data.shard import Job, read_receipt, write_shard
 from keras_videoprism.data.write import write_records
 
 OPTIONS = {"fps": None, "num_frames": 2, "short_side": None, "require_caption": False}
@@ -18,38 +17,18 @@ def job(folder: Path) -> Job:
     return Job(str(folder), "demo", 1, OPTIONS, 60.0)
 
 
-def test_records_come_in_order_and_few_are_held(video_folder, tmp_path):
-    rows = read_manifest(video_folder) * 5
-    rows[7] = rows[7]._replace(path=tmp_path / "missing.mp4")
-    taken = []
-
-    def counted():
-        for row in rows:
-            taken.append(row.name)
-            yield row
-
-    with Encoders(job(tmp_path), num_threads=2) as encoders:
-        records = []
-        for record in encoders(counted()):
-            records.append(record)
-            assert len(taken) - len(records) <= 8
-    assert isinstance(records.pop(7), VideoError)
-    names = [parse_clip(record)["file"].numpy().decode() for record in records]
-    assert names == [row.name for row in rows[:7] + rows[8:]]
-
-
 def test_receipt_tells_what_was_made(video_folder, tmp_path):
     rows = read_manifest(video_folder)
     rows[1] = rows[1]._replace(path=tmp_path / "missing.mp4")
-    with Encoders(job(tmp_path), num_threads=1) as encoders:
-        receipt = write_shard(job(tmp_path), 0, rows, encoders)
+    with Decoders(1) as decoders:
+        receipt = write_shard(job(tmp_path), 0, rows, decoders)
         fingerprint, stored = read_receipt(job(tmp_path), 0)
         assert receipt.written == stored.written == [0, 2, 3, 4, 5]
         assert "No such file" in receipt.skipped[0][1] and len(fingerprint) == 64
         made = (tmp_path / job(tmp_path).shard(0)).stat().st_mtime_ns
-        write_shard(job(tmp_path), 0, rows, encoders)
+        write_shard(job(tmp_path), 0, rows, decoders)
         assert (tmp_path / job(tmp_path).shard(0)).stat().st_mtime_ns == made
-        write_shard(job(tmp_path), 0, rows[:3], encoders)
+        write_shard(job(tmp_path), 0, rows[:3], decoders)
         assert read_receipt(job(tmp_path), 0)[0] != fingerprint
 
 

@@ -3,7 +3,7 @@ import pytest
 import tensorflow as tf
 
 from keras_videoprism.data import remote, tfrecord
-from keras_videoprism.data.tfrecord import read_record, record_sizes
+from keras_videoprism.data.tfrecord import framed, read_record, record_sizes
 
 RECORDS = [b"", b"abcde", b"\0" * 70, "ä".encode() * 1000]
 
@@ -37,6 +37,10 @@ def test_records_are_those_that_tensorflow_wrote(where, request):
     assert record_sizes(path) == [16, 21, 86, 2016]
     found = [read_record(path, *place) for place in np.transpose(places(path)).tolist()]
     assert found == RECORDS
+
+
+def test_framed_as_tensorflow_does(shard):
+    assert b"".join(map(framed, RECORDS)) == shard.read_bytes()
 
 
 def test_no_record(tmp_path):

@@ -262,3 +262,62 @@ def test_a_connection_that_breaks_while_decoding_is_named(tmp_path, monkeypatch,
     with pytest.raises(VideoError, match="file://.*/noise.mp4: cannot be read: .* bytes came of"):
         read_video(path)
     assert next(calls) > call
+
+
+def textured(num_frames: int = 48) -> np.ndarray:
+    """uint8 [T, 48, 64, 3]: noise that slides, so that a frame differs from what it refers to."""
+    noise = np.random.default_rng(0).integers(0, 256, (6, 8, 3), np.uint8)
+    image = np.kron(noise, np.ones((8, 8, 1), np.uint8))
+    return np.stack([np.roll(image, (t, 3 * t), (0, 1)) for t in range(num_frames)])
+
+
+@pytest.mark.parametrize(
+    ("codec", "suffix"),
+    [
+        ("libx264", "mp4"),
+        ("libx264", "ts"),
+        ("libx265", "mkv"),
+        ("mpeg2video", "mpg"),
+        ("mpeg4", "avi"),
+        ("libvpx-vp9", "webm"),
+    ],
+)
+@pytest.mark.parametrize("num_frames", [1, 5, 17])
+def test_one_thread_skips_frames_and_gives_the_same(tmp_path, codec, suffix, num_frames):
+    file = write_video(tmp_path / f"a.{suffix}", textured(), codec=codec)
+    whole = read_video(file)
+    chosen = np.arange(num_frames) * len(whole.frames) // num_frames
+    found = read_video(file, num_frames=num_frames, num_threads=1)
+    np.testing.assert_array_equal(found.timestamps, whole.timestamps[chosen])
+    np.testing.assert_array_equal(found.frames, whole.frames[chosen])
+
+
+def test_one_thread_skips_frames(tmp_path, monkeypatch):
+    """H.264 with B-frames: the decoder gives fewer frames than the file has."""
+    file = write_video(tmp_path / "a.mp4", textured())
+    counts = []
+
+    def counted(*arguments):
+        frames = list(frames_of(*arguments))
+        counts.append(len(frames))
+        yield from frames
+
+    frames_of = video._frames
+    monkeypatch.setattr(video, "_frames", counted)
+    read_video(file, num_frames=2, num_threads=1)
+    read_video(file, num_frames=2)
+    assert counts[0] < 0.8 * counts[1] and counts[1] == 48
+
+
+@needs_shared
+@pytest.mark.parametrize("name", sorted(p.name for p in SHARED.glob("*.m*")))
+def test_one_thread_gives_the_same_of_real_videos(name):
+    if name == "corrupted.mp4":
+        pytest.skip("cannot be decoded")
+    options = {"num_frames": 16, "short_side": 144}
+    one, many = (
+        read_video(SHARED / name, num_threads=1, **options),
+        read_video(SHARED / name, **options),
+    )
+    np.testing.assert_array_equal(one.timestamps, many.timestamps)
+    np.testing.assert_array_equal(one.frames, many.frames)
