@@ -142,11 +142,12 @@ def _ranges(corpora: Sequence[Values]) -> list[tuple[str, Any, Any]]:
 
 
 def _svg(bars: list[Bar]) -> str:
-    """Bars whose heights are shares; pointing at one shows its name and share."""
+    """Bars in the ratio of their shares, the highest full; pointing at one shows its share."""
+    highest = max((share for _, shares in bars for share in shares), default=0.0) or 1.0
     rects, left = [], 0
     for name, shares in bars:
         for colour, share in zip(COLOURS, shares, strict=False):
-            tall = share * HEIGHT
+            tall = share / highest * HEIGHT
             rects.append(
                 f'<rect fill="{colour}" x="{left}" y="{HEIGHT - tall:.2f}" '
                 f'width="{BAR}" height="{tall:.2f}">'
