@@ -258,11 +258,15 @@ def test_too_many_damaged_records_are_an_error(damaged_folder, shuffle):
         batches(dataset)
 
 
-def test_a_frame_that_is_no_image_is_a_damaged_record(tmp_path):
+@pytest.mark.parametrize(
+    ("broken", "ids"),
+    [((1, 3), [0, 2, 2, 4, 4]), ((1, 2), [0, 3, 3, 3, 4]), ((4, 0), [1, 1, 2, 3, 1])],
+)
+def test_a_frame_that_is_no_image_is_a_damaged_record(tmp_path, broken, ids):
     """Its checksum is right, so only decoding finds it."""
-    write_clips(tmp_path, broken=(1, 3))
+    write_clips(tmp_path, broken=broken)
     found = batches(read_records(tmp_path, batch_size=5, max_bad_records=2, **SIZE))
-    assert found[0]["clip_id"].tolist() == [0, 2, 2, 4, 4]
+    assert found[0]["clip_id"].tolist() == ids
     for limit in (0, 1):
         dataset = read_records(tmp_path, batch_size=5, max_bad_records=limit, **SIZE)
         with pytest.raises(tf.errors.InvalidArgumentError, match=f"max_bad_records={limit}"):
