@@ -119,8 +119,10 @@ def _problems(
             break
     yield from _text_problems(clip[schema.CAPTIONS], require_caption)
     labels = clip[schema.LABELS]
-    if labels and (min(labels) < 0 or (num_classes is not None and max(labels) >= num_classes)):
-        yield f"labels {labels} are not all in 0 to {(num_classes or 0) - 1}"
+    if labels and min(labels) < 0:
+        yield f"labels {labels} are not all 0 or more"
+    elif num_classes is not None and labels and max(labels) >= num_classes:
+        yield f"labels {labels} are not all in 0 to {num_classes - 1}"
     if len(set(labels)) < len(labels):
         yield f"labels {labels} repeat"
 

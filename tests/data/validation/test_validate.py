@@ -85,6 +85,7 @@ FAULTS = [
     ({"captions": [" "]}, None, "a caption is empty"),
     ({"captions": ["x" * 10_001]}, None, "a caption has 10001 characters"),
     ({"labels": [7]}, None, "not all in 0 to 1"),
+    ({"labels": [-1]}, None, "not all 0 or more"),
     ({"labels": [1, 1]}, None, "repeat"),
     ({"timestamps": [0.5, 0.5]}, None, "timestamps do not ascend"),
     ({"clip_id": 0}, None, "occurs twice"),
