@@ -15,7 +15,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = parser().parse_args(arguments)
     try:
         return options.run(options)
-    except (ValueError, OSError) as error:
+    except (ValueError, OSError, ImportError) as error:
         print(f"keras_videoprism {options.command}: {error}", file=sys.stderr)
         return WRONG_CALL
 

@@ -2,6 +2,7 @@
 
 import json
 import shutil
+import sys
 
 import numpy as np
 import pytest
@@ -118,3 +119,10 @@ def test_what_is_asked_of_a_model(text_tower):
     assert short_side(text_tower) == short_side(None) == 256  # it takes 24
     with pytest.raises(ValueError, match="received VideoPrism"):
         text_embedder(text_tower.video_encoder)
+
+
+def test_a_missing_package_is_a_plain_error(video_folder, tmp_path, monkeypatch, capsys):
+    monkeypatch.setitem(sys.modules, "cv2", None)
+    arguments = [str(video_folder), str(tmp_path / "a.jsonl"), "--no-talking-heads"]
+    assert main(["curate", *arguments]) == 2
+    assert 'pip install "keras-videoprism[curation]"' in capsys.readouterr().err
