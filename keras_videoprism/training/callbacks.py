@@ -30,11 +30,11 @@ class StepLog(keras.callbacks.Callback):
     """Writes a row of a CSV file every n steps.
 
     Columns: `step`; the logs of the step; `learning_rate` of the next step; `seconds_per_step`;
-    `clips_per_second`, `visible_tokens_per_second` and `flops_per_second` (see `flops`) of this
-    process; `mfu`, the share of `peak_flops`; `waiting_share`, the share of the time in which the
-    step waited for its batch; the most memory that the process (`peak_host_bytes`) and its device
-    (`peak_device_bytes`) ever used. A column that nobody can fill is left out: on TensorFlow the
-    batch is fetched inside the compiled step, so that neither it nor the wait for it is seen.
+    `clips_per_second`, `visible_tokens_per_second` and `flops_per_second` (see `flops`) of the
+    whole batch; `mfu`, the share of `peak_flops`; `waiting_share`, the share of the time in which
+    the step waited for its batch; the most memory that the process (`peak_host_bytes`) and its
+    first device (`peak_device_bytes`) ever used. A column that nobody can fill is left out: on
+    TensorFlow the compiled step fetches the batch, so that neither it nor the wait is seen.
 
     The loss and what `summaries` gives are means over the steps of the epoch so far, as Keras
     logs them; `gradient_norm`, `skipped_steps` and `temperature` are those of the step. Speeds are
@@ -48,18 +48,14 @@ class StepLog(keras.callbacks.Callback):
     Args:
         path: the CSV file.
         every: number of steps between rows.
-        peak_flops: operations per second that the devices of this process could do; None for no
-            `mfu`.
+        peak_flops: operations per second that all devices of the run could do; None for no `mfu`.
 
     Raises:
         ValueError: the file has other columns.
     """
 
     def __init__(
-        self,
-        path: str | os.PathLike[str],
-        every: int = 50,
-        peak_flops: float | None = None,
+        self, path: str | os.PathLike[str], every: int = 50, peak_flops: float | None = None
     ) -> None:
         super().__init__()
         if every < 1:
@@ -71,7 +67,7 @@ class StepLog(keras.callbacks.Callback):
         self._sums: dict[str, float] = defaultdict(float)  # since the last row
 
     def on_train_begin(self, logs: Logs | None = None) -> None:
-        self._stage = self.model  # on JAX, asking for `self.model` copies the state of the step
+        self._stage = self.model  # asking for it during `fit` costs a copy of the state on JAX
         self._first = self._step = int(self._stage.step)
         self._ended: float | None = None
         if self._stage.train_function != self._watched:  # as it is after a `fit` that failed
