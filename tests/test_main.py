@@ -1,5 +1,6 @@
 """The command line, called as a user does; long work is replaced by tiny sizes."""
 
+import csv
 import json
 
 import numpy as np
@@ -137,6 +138,11 @@ def test_pretrain_both_stages_and_probe(corpus, records, tmp_path, capsys):
     assert main([*stage2, "--output", str(tmp_path / "stage2"), *sizes]) == 0
     curves = json.loads((tmp_path / "stage2" / "curves.json").read_text())
     assert np.isfinite(curves["token_loss"]).all()
+    run = json.loads((tmp_path / "stage2.run" / "run.json").read_text())
+    assert run["arguments"]["steps"] == 2 and run["arguments"]["batch_size"] == 4
+    with (tmp_path / "stage1.run" / "steps.csv").open(newline="") as file:
+        (row,) = csv.DictReader(file)
+    assert row["step"] == "2" and np.isfinite(float(row["clips_per_second"]))
     probe = ["probe", folders[0], folders[0], "--preset", str(tmp_path / "stage2")]
     assert main([*probe, "--num-classes", "30", "--multi-label", "--epochs", "1"]) == 0
     assert "mean average precision" in capsys.readouterr().out

@@ -10,10 +10,12 @@ import keras
 import tensorflow as tf
 
 from keras_videoprism import presets
+from keras_videoprism.commands.run_record import write_run
 from keras_videoprism.data import Tokenizer, alternate, read_records
 from keras_videoprism.data.atomic import atomic_path
 from keras_videoprism.models import VideoPrism, VideoPrismLvT
 from keras_videoprism.training import Stage1Model, Stage2Model
+from keras_videoprism.training.callbacks import StepLog, StopWhenBroken, WarnOfCollapse
 from keras_videoprism.training.recipes import stage1_optimizer, stage2_optimizer
 
 Curves = dict[str, list[float]]
@@ -123,7 +125,13 @@ def _fit(
     epochs = math.ceil(steps / steps_per_epoch)
     steps_per_epoch = math.ceil(steps / epochs)
     stage.compile(optimizer)
-    history = stage.fit(batches, steps_per_epoch=steps_per_epoch, epochs=epochs, shuffle=False)
+    history = stage.fit(
+        batches,
+        steps_per_epoch=steps_per_epoch,
+        epochs=epochs,
+        shuffle=False,
+        callbacks=_callbacks(output, steps_per_epoch),
+    )
     curves = {name: [float(v) for v in values] for name, values in history.history.items()}
     curves["step"] = [steps_per_epoch * (epoch + 1.0) for epoch in history.epoch]
     if output is not None:
@@ -131,6 +139,14 @@ def _fit(
         with atomic_path(Path(output) / "curves.json") as temporary:
             Path(temporary).write_text(json.dumps(curves, indent=1))
     return curves
+
+
+def _callbacks(output: str | Path | None, steps_per_epoch: int) -> list[keras.callbacks.Callback]:
+    """A table of steps beside the output; it must not exist before the run ends."""
+    if output is None:
+        return [StopWhenBroken()]
+    log = StepLog(f"{output}.run/steps.csv", every=min(50, steps_per_epoch))
+    return [StopWhenBroken(), WarnOfCollapse(), log]
 
 
 def pretrain(
@@ -156,6 +172,9 @@ def pretrain(
 ) -> Curves:
     """Train one stage with the paper's recipe, from record folders to a preset folder.
 
+    Beside it, the folder `<output>.run` holds run.json (see `write_run`) and steps.csv (see
+    `StepLog`).
+
     Args:
         stage: 1 (contrast) or 2 (masked distillation).
         records: record folders; each step takes its batch from one of them.
@@ -174,6 +193,7 @@ def pretrain(
         seed: seed of data, masks and initial weights.
         max_bad_records: so many damaged records of each folder are logged and replaced.
     """
+    settings = dict(locals())
     keras.utils.set_random_seed(seed)
     if Path(output).exists():
         raise ValueError(f"{output} exists; name another folder or remove it.")
@@ -187,6 +207,7 @@ def pretrain(
     optimizer = {1: stage1_optimizer, 2: stage2_optimizer}[stage](
         learning_rate, steps, warmup_steps
     )
+    write_run(f"{output}.run", settings)
     reading: dict[str, Any] = {"seed": seed, "max_bad_records": max_bad_records}
     arguments: dict[str, Any] = {"output": output, "seed": seed, "num_micro_batches": micro_batches}
     if stage == 1:

@@ -11,6 +11,7 @@ from keras_videoprism.layers.masking import count_masked, tube_visible
 from keras_videoprism.layers.typing import Tensor
 from keras_videoprism.models.video_prism_lvt import VideoPrismLvT
 from keras_videoprism.training.losses import contrastive_loss, recall_at_1
+from keras_videoprism.training.monitors import effective_rank, embedding_std, pair_cosine
 from keras_videoprism.training.train_step import TrainStep
 
 
@@ -55,7 +56,7 @@ class Stage1Model(TrainStep):
             initializer=keras.initializers.Constant(-math.log(temperature)),
             constraint=lambda scale: ops.clip(scale, 0.0, bound),
         )
-        self.add_summaries("recall_at_1")
+        self.add_summaries("recall_at_1", "embedding_std", "effective_rank", "pair_cosine")
 
     @property
     def encoder(self) -> FactorizedEncoder:
@@ -85,7 +86,13 @@ class Stage1Model(TrainStep):
         )
 
     def summaries(self, y_pred: dict[str, Tensor]) -> dict[str, Tensor]:
-        return {"recall_at_1": recall_at_1(y_pred["video_embeddings"], y_pred["text_embeddings"])}
+        video, text = y_pred["video_embeddings"], y_pred["text_embeddings"]
+        return {
+            "recall_at_1": recall_at_1(video, text),
+            "embedding_std": embedding_std(video),
+            "effective_rank": effective_rank(video),
+            "pair_cosine": pair_cosine(video),
+        }
 
     def count_step(self, finite: Tensor) -> dict[str, Tensor]:
         temperature = ops.exp(-ops.convert_to_tensor(self.log_logit_scale))

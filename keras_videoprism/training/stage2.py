@@ -19,6 +19,7 @@ from keras_videoprism.layers.typing import Tensor
 from keras_videoprism.models.video_prism import VideoPrism
 from keras_videoprism.models.video_prism_lvt import VideoPrismLvT
 from keras_videoprism.training.losses import cosine_distance, masked_mean, residual_cosine
+from keras_videoprism.training.monitors import embedding_std
 from keras_videoprism.training.train_step import TrainStep
 
 LOSS_ON = ("all", "masked", "visible")
@@ -104,7 +105,7 @@ class Stage2Model(TrainStep):
                 pooler_heads=teacher.video_encoder.num_heads, name="global_decoder", **decoder
             )
             self.global_decoder.build((None, None, student.hidden_dim))
-            self.add_summaries("global_loss")
+            self.add_summaries("global_loss", "embedding_std")
 
     @property
     def encoder(self) -> FactorizedEncoder:
@@ -169,11 +170,14 @@ class Stage2Model(TrainStep):
 
     def summaries(self, y_pred: dict[str, Tensor]) -> dict[str, Tensor]:
         tokens, target, masked = y_pred["tokens"], y_pred["teacher_tokens"], y_pred["masked"]
-        return {
+        summaries = {
             **self.losses_of(y_pred),
             "masked_token_loss": masked_mean(cosine_distance(tokens, target), masked),
             "residual_cosine": residual_cosine(tokens, target, masked),
         }
+        if "embeddings" in y_pred:
+            summaries["embedding_std"] = embedding_std(y_pred["embeddings"])
+        return summaries
 
     def check_batch(self, batch: dict[str, Tensor]) -> None:
         super().check_batch(batch)

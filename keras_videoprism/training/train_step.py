@@ -388,3 +388,12 @@ def _apply(model: TrainStep, gradients: list[Tensor], finite: Tensor) -> None:
     if bool(finite) or not guarded:
         with torch.no_grad():
             model.optimizer.apply(gradients, variables)
+
+
+def peak_device_bytes() -> int | None:
+    """Most memory in use at once on this process' first device; None where nobody counts it."""
+    if keras.backend.backend() != "jax":
+        return None
+    import jax
+
+    return (jax.local_devices()[0].memory_stats() or {}).get("peak_bytes_in_use")

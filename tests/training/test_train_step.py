@@ -3,6 +3,7 @@ import numpy as np
 import pytest
 
 from keras_videoprism.training import Stage1Model, Stage2Model
+from keras_videoprism.training.train_step import peak_device_bytes
 
 pytestmark = pytest.mark.backends
 
@@ -161,3 +162,16 @@ def test_a_grain_dataset_of_bytes_trains(stage1, batch):
     del clips["clip_id"]
     with pytest.raises(ValueError, match=r"batches lack \['clip_id'\]"):
         model.fit(dataset, verbose=0)
+
+
+@pytest.mark.skipif(keras.backend.backend() != "jax", reason="counted by JAX's devices alone")
+def test_peak_device_bytes(monkeypatch):
+    import jax
+
+    class Device:
+        def memory_stats(self) -> dict:
+            return {"bytes_in_use": 5, "peak_bytes_in_use": 7}
+
+    assert peak_device_bytes() is None  # a CPU has no memory of its own
+    monkeypatch.setattr(jax, "local_devices", lambda: [Device()])
+    assert peak_device_bytes() == 7
