@@ -23,6 +23,6 @@ def test_no_step_is_left_out(steps, expected):
     stage = keras.Sequential([keras.layers.Dense(1)])
     stage.compute_loss = lambda x, y, y_pred, sample_weight=None, training=True: y_pred.mean()
     batches = tf.data.Dataset.from_tensors(np.ones((2, 3), "float32")).repeat()
-    curves = _fit(stage, batches, keras.optimizers.SGD(0.1), steps, 4, stage, None)
+    curves = _fit(stage, lambda start: batches, keras.optimizers.SGD(0.1), steps, 4, stage)
     assert curves["step"] == expected
     assert int(stage.optimizer.iterations.numpy()) == expected[-1]
