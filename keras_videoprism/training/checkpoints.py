@@ -228,7 +228,7 @@ class Counting(keras.callbacks.Callback):
         self.step = self._first + batch
 
     def on_epoch_end(self, epoch: int, logs: dict | None = None) -> None:
-        self.step = self._first + self.params["steps"]
+        self.step += self.model.steps_per_execution  # the last batch of the epoch
         for name, value in {"step": self.step, **(logs or {})}.items():
             self.curves[name] = [*self.curves.get(name, []), float(value)]
 

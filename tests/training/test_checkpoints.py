@@ -333,3 +333,14 @@ def test_a_second_sigterm_acts_at_once(tmp_path, caplog):
 def test_numbers_below_1_are_refused(tmp_path, wrong):
     with pytest.raises(ValueError, match="must be at least 1"):
         Checkpoint(tmp_path, Small(), **wrong)
+
+
+def test_another_callback_may_stop_within_an_epoch(tmp_path):
+    class Stop(keras.callbacks.Callback):
+        def on_train_batch_end(self, batch, logs=None):
+            self.model.stop_training = batch == 1
+
+    model = Small()
+    checkpoint = Checkpoint(tmp_path, model)
+    model.fit(numbers(), steps_per_epoch=4, callbacks=[checkpoint, Stop()], shuffle=False)
+    assert checkpoint.step == load_checkpoint(tmp_path, model).step == 2
