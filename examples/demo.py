@@ -10,6 +10,7 @@ import argparse
 import json
 import shutil
 import time
+from functools import partial
 from pathlib import Path
 
 import demo_report
@@ -126,7 +127,7 @@ def stage1(
     print(f"Stage 1: {steps} steps")
     curves = train_stage1(
         model,
-        read_sources(sources, IMAGE_SIZE, tokenizer, seed=seed),
+        partial(read_sources, sources, IMAGE_SIZE, tokenizer, seed=seed),
         adamw(7e-4, steps, weight_decay=1e-4),
         steps,
         output=output / "stage1",
@@ -153,7 +154,7 @@ def stage2(
     stage, curves = train_stage2(
         student,
         teacher,
-        read_sources(sources, IMAGE_SIZE, seed=seed),
+        partial(read_sources, sources, IMAGE_SIZE, seed=seed),
         adamw(2e-3, steps, weight_decay=0.01),
         steps,
         output=output / "stage2",

@@ -110,6 +110,13 @@ def _add_pretrain(commands: Commands) -> None:
     command.add_argument(
         "--max-bad-records", type=int, default=100, help="damaged ones to replace in each folder"
     )
+    command.add_argument(
+        "--save-every", type=int, default=1000, help="steps between checkpoints; default 1000"
+    )
+    command.add_argument("--keep", type=int, default=3, help="checkpoints that stay; default 3")
+    command.add_argument(
+        "--force", action="store_true", help="go on with other arguments, such as more steps"
+    )
 
 
 def _pretrain(options: argparse.Namespace) -> int:

@@ -2,7 +2,8 @@
 
 import json
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -13,12 +14,20 @@ from keras_videoprism import presets
 from keras_videoprism.commands.run_record import write_run
 from keras_videoprism.data import Tokenizer, alternate, read_records
 from keras_videoprism.data.atomic import atomic_path
+from keras_videoprism.data.mix import num_draws
 from keras_videoprism.models import VideoPrism, VideoPrismLvT
 from keras_videoprism.training import Stage1Model, Stage2Model
 from keras_videoprism.training.callbacks import StepLog, StopWhenBroken, WarnOfCollapse
+from keras_videoprism.training.checkpoints import Checkpoint, Counting, Curves
 from keras_videoprism.training.recipes import stage1_optimizer, stage2_optimizer
 
-Curves = dict[str, list[float]]
+# Arguments of `pretrain` that may differ when a run goes on: they do not change what is trained.
+_FREE = ("output", "max_bad_records", "save_every", "keep", "force")
+
+# batches(start=n): endless batches from step n on.
+Batches = Callable[..., tf.data.Dataset]
+# Compiled stage -> its checkpoints.
+Checkpoints = Callable[[keras.Model], Checkpoint]
 
 
 class Source(NamedTuple):
@@ -41,8 +50,11 @@ def read_sources(
     augment: bool = False,
     seed: int = 0,
     max_bad_records: int = 0,
+    start: int = 0,
 ) -> tf.data.Dataset:
     """Endless training batches, each from one source; arguments as in `read_records`."""
+    weights = [source.weight for source in sources]
+    starts = num_draws(len(sources), start, weights, seed)
     datasets = [
         read_records(
             source.path,
@@ -55,21 +67,23 @@ def read_sources(
             shuffle=True,
             repeat=True,
             seed=seed + index,
+            start=first,
             max_bad_records=max_bad_records,
         )
-        for index, source in enumerate(sources)
+        for index, (source, first) in enumerate(zip(sources, starts, strict=True))
     ]
-    return alternate(datasets, weights=[source.weight for source in sources], seed=seed)
+    return alternate(datasets, weights, seed, start)
 
 
 def train_stage1(
     model: VideoPrismLvT,
-    batches: tf.data.Dataset,
+    batches: Batches,
     optimizer: keras.Optimizer,
     steps: int,
     *,
     steps_per_epoch: int = 100,
     output: str | Path | None = None,
+    checkpoints: Checkpoints | None = None,
     seed: int = 0,
     **stage1_args: Any,
 ) -> Curves:
@@ -77,27 +91,31 @@ def train_stage1(
 
     Args:
         model: the towers; with a tokenizer.
-        batches: endless, with videos, token_ids, padding_mask and clip_id.
+        batches: function of `start`, the first step, that gives endless batches with videos,
+            token_ids, padding_mask and clip_id, such as `partial(read_sources, sources, 288)`.
         optimizer: e.g. `recipes.stage1_optimizer()`.
         steps: number of steps, rounded up to whole epochs.
         steps_per_epoch: how often the curves get a point, at most.
         output: folder for the preset and `curves.json`.
+        checkpoints: such as `partial(Checkpoint, folder)`: the run is saved and, if it was killed
+            before, goes on.
         seed: seed of the masks.
         **stage1_args: see `Stage1Model`.
     """
     stage = Stage1Model(model, seed=seed, **stage1_args)
-    return _fit(stage, batches, optimizer, steps, steps_per_epoch, model, output)
+    return _fit(stage, batches, optimizer, steps, steps_per_epoch, model, output, checkpoints)
 
 
 def train_stage2(
     student: VideoPrism,
     teacher: VideoPrismLvT,
-    batches: tf.data.Dataset,
+    batches: Batches,
     optimizer: keras.Optimizer,
     steps: int,
     *,
     steps_per_epoch: int = 100,
     output: str | Path | None = None,
+    checkpoints: Checkpoints | None = None,
     seed: int = 0,
     **stage2_args: Any,
 ) -> tuple[Stage2Model, Curves]:
@@ -109,31 +127,36 @@ def train_stage2(
     if [w.shape for w in ours] == [w.shape for w in theirs]:
         student.set_weights(theirs)
     stage = Stage2Model(student, teacher, seed=seed, **stage2_args)
-    curves = _fit(stage, batches, optimizer, steps, steps_per_epoch, student, output)
+    curves = _fit(stage, batches, optimizer, steps, steps_per_epoch, student, output, checkpoints)
     return stage, curves
 
 
 def _fit(
     stage: keras.Model,
-    batches: tf.data.Dataset,
+    batches: Batches,
     optimizer: keras.Optimizer,
     steps: int,
     steps_per_epoch: int,
     trained: keras.Model,
-    output: str | Path | None,
+    output: str | Path | None = None,
+    checkpoints: Checkpoints | None = None,
 ) -> Curves:
     epochs = math.ceil(steps / steps_per_epoch)
     steps_per_epoch = math.ceil(steps / epochs)
     stage.compile(optimizer)
-    history = stage.fit(
-        batches,
-        steps_per_epoch=steps_per_epoch,
-        epochs=epochs,
-        shuffle=False,
-        callbacks=_callbacks(output, steps_per_epoch),
-    )
-    curves = {name: [float(v) for v in values] for name, values in history.history.items()}
-    curves["step"] = [steps_per_epoch * (epoch + 1.0) for epoch in history.epoch]
+    counting = checkpoints(stage) if checkpoints else Counting()
+    callbacks = [*_callbacks(output, steps_per_epoch), counting]
+    while counting.step < epochs * steps_per_epoch:
+        epoch, done = divmod(counting.step, steps_per_epoch)
+        stage.fit(
+            batches(start=counting.step),
+            steps_per_epoch=steps_per_epoch - done,
+            initial_epoch=epoch,
+            epochs=epoch + 1 if done else epochs,  # first the rest of an epoch, then whole ones
+            shuffle=False,
+            callbacks=callbacks,
+        )
+    curves = counting.curves
     if output is not None:
         presets.save(trained, output)
         with atomic_path(Path(output) / "curves.json") as temporary:
@@ -169,11 +192,15 @@ def pretrain(
     init: bool = False,
     seed: int = 0,
     max_bad_records: int = 100,
+    save_every: int = 1000,
+    keep: int = 3,
+    force: bool = False,
 ) -> Curves:
     """Train one stage with the paper's recipe, from record folders to a preset folder.
 
     Beside it, the folder `<output>.run` holds run.json (see `write_run`) and steps.csv (see
-    `StepLog`).
+    `StepLog`), and `<output>.checkpoints` the last checkpoints. A run that was killed goes on from
+    the newest, to the same weights, when it is called again.
 
     Args:
         stage: 1 (contrast) or 2 (masked distillation).
@@ -192,39 +219,63 @@ def pretrain(
         init: start from the weights of the preset.
         seed: seed of data, masks and initial weights.
         max_bad_records: so many damaged records of each folder are logged and replaced.
+        save_every, keep: see `Checkpoint`.
+        force: go on although arguments differ, such as a greater number of steps.
     """
-    settings = dict(locals())
+    given = dict(locals())
+    settings = {name: value for name, value in given.items() if name not in _FREE}
     keras.utils.set_random_seed(seed)
     if Path(output).exists():
         raise ValueError(f"{output} exists; name another folder or remove it.")
-    frames = _one_for_each("frames", frames, records)
-    weights = _one_for_each("weights", weights or (1.0,), records)
-    sources = [
-        Source(path, batch_size, num_frames, weight)
-        for path, num_frames, weight in zip(records, frames, weights, strict=True)
-    ]
+    sources = _sources(records, batch_size, frames, weights or (1.0,))
     warmup_steps = steps // 10 if warmup_steps is None else warmup_steps
     optimizer = {1: stage1_optimizer, 2: stage2_optimizer}[stage](
         learning_rate, steps, warmup_steps
     )
-    write_run(f"{output}.run", settings)
-    reading: dict[str, Any] = {"seed": seed, "max_bad_records": max_bad_records}
-    arguments: dict[str, Any] = {"output": output, "seed": seed, "num_micro_batches": micro_batches}
+    write_run(f"{output}.run", given)
+    read = partial(read_sources, sources, seed=seed, max_bad_records=max_bad_records)
+    arguments: dict[str, Any] = {
+        "output": output,
+        "checkpoints": partial(
+            Checkpoint,
+            f"{output}.checkpoints",
+            save_every=save_every,
+            keep=keep,
+            settings=settings,
+            force=force,
+        ),
+        "seed": seed,
+        "num_micro_batches": micro_batches,
+    }
     if stage == 1:
         model = _stage1_towers(preset, init, tokenizer)
         size = image_size or model.video_encoder.image_size
-        batches = read_sources(sources, size, model.tokenizer, **reading)
+        batches = partial(read, image_size=size, tokenizer=model.tokenizer)
         ratio = 0.5 if masking_ratio is None else masking_ratio
         return train_stage1(model, batches, optimizer, steps, dropping_ratio=ratio, **arguments)
     if teacher is None:
         raise ValueError("stage 2 needs a teacher: the preset folder that stage 1 wrote.")
     student = VideoPrism.from_preset(preset, load_weights=init)
-    batches = read_sources(sources, image_size or student.image_size, **reading)
+    batches = partial(read, image_size=image_size or student.image_size)
     ratio = 0.65 if masking_ratio is None else masking_ratio
     stage1_model = VideoPrismLvT.from_preset(str(teacher))
     return train_stage2(
         student, stage1_model, batches, optimizer, steps, masking_ratio=ratio, **arguments
     )[1]
+
+
+def _sources(
+    records: Sequence[str | Path],
+    batch_size: int,
+    frames: Sequence[int],
+    weights: Sequence[float],
+) -> list[Source]:
+    frames = _one_for_each("frames", frames, records)
+    weights = _one_for_each("weights", weights, records)
+    return [
+        Source(path, batch_size, num_frames, weight)
+        for path, num_frames, weight in zip(records, frames, weights, strict=True)
+    ]
 
 
 def _stage1_towers(preset: str, init: bool, tokenizer: str | Path | None) -> VideoPrismLvT:

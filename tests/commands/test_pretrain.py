@@ -1,9 +1,143 @@
+"""`KILLS=20 pytest tests/commands/test_pretrain.py -k killed` kills twenty runs of each stage."""
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
 import keras
 import numpy as np
 import pytest
 import tensorflow as tf
 
-from keras_videoprism.commands.pretrain import _fit, pretrain
+from keras_videoprism import presets
+from keras_videoprism.commands.pretrain import Source, _fit, pretrain, read_sources
+from keras_videoprism.data import read_manifest, write_records
+from keras_videoprism.models import VideoPrism, VideoPrismLvT
+
+ROOT = Path(__file__).parents[2]
+TINY = {
+    "patch_size": 8,
+    "position_shape": (4, 3, 3),
+    "hidden_dim": 16,
+    "num_spatial_layers": 1,
+    "num_temporal_layers": 1,
+    "num_heads": 2,
+    "mlp_dim": 32,
+}
+TEXT = {"num_auxiliary_layers": 0, "vocabulary_size": 60, "num_text_layers": 1}
+STEPS, SAVE_EVERY = 12, 3
+# Kills itself when it begins a step or, where that is due, in the middle of saving it.
+KILLED = """
+import json, os, signal, sys
+from keras_videoprism.commands.pretrain import pretrain
+from keras_videoprism.training.checkpoints import Checkpoint
+
+def kill(*_):
+    os.kill(os.getpid(), signal.SIGKILL)
+
+def begin(checkpoint, batch, logs=None):
+    if checkpoint.step == step - 1:
+        os.fsync = kill
+    go_on(checkpoint, batch, logs)
+    if checkpoint.step == step:
+        kill()
+
+arguments, step = json.loads(sys.argv[1])
+go_on, Checkpoint.on_train_batch_begin = Checkpoint.on_train_batch_begin, begin
+pretrain(**arguments)
+"""
+
+
+@pytest.fixture(scope="module")
+def runs(video_folder, tmp_path_factory) -> dict[str, dict[str, Any]]:
+    """Arguments of a run of each stage, which draws from two sources; each was run to its end."""
+    folder = tmp_path_factory.mktemp("pretrain")
+    write_records(read_manifest(video_folder), folder / "records", short_side=24)
+    presets.save(VideoPrismLvT(**TINY, **TEXT), folder / "towers")
+    presets.save(VideoPrism(**TINY), folder / "student")
+    common = {
+        "records": [str(folder / "records")] * 2,
+        "frames": (4,),
+        "batch_size": 2,
+        "image_size": 24,
+        "steps": STEPS,
+        "learning_rate": 0.01,
+        "save_every": SAVE_EVERY,
+    }
+    stage1 = {
+        "stage": 1,
+        "preset": str(folder / "towers"),
+        "tokenizer": str(ROOT / "tests" / "golden" / "test_spm.model"),
+        "output": str(folder / "stage1"),
+    }
+    stage2 = {
+        "stage": 2,
+        "preset": str(folder / "student"),
+        "teacher": str(folder / "stage1"),
+        "output": str(folder / "stage2"),
+    }
+    found = {"stage1": {**common, **stage1}, "stage2": {**common, **stage2}}
+    for arguments in found.values():
+        pretrain(**arguments)
+    return found
+
+
+def run_killed(arguments: dict[str, Any], step: int) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-c", KILLED, json.dumps([arguments, step])],
+        capture_output=True,
+        text=True,
+        env=os.environ | {"PYTHONPATH": str(ROOT)},
+    )
+
+
+@pytest.mark.parametrize("number", range(int(os.environ.get("KILLS", "1"))))
+@pytest.mark.parametrize("stage", ["stage1", "stage2"])
+def test_a_run_that_is_killed_goes_on_to_the_same_weights(runs, stage, number, tmp_path, caplog):
+    rng = np.random.default_rng([number, int(stage[-1])])
+    step = int(rng.integers(SAVE_EVERY + 1, STEPS))
+    arguments = {**runs[stage], "output": str(tmp_path / "out")}
+    killed = run_killed(arguments, step)
+    assert killed.returncode == -signal.SIGKILL, killed.stderr
+    assert not (tmp_path / "out").exists()
+    curves = pretrain(**arguments)
+    assert f"goes on after step {(step - 1) // SAVE_EVERY * SAVE_EVERY}." in caplog.text
+    whole = Path(runs[stage]["output"])
+    assert curves == json.loads((whole / "curves.json").read_text())
+    expected = presets.from_preset(whole).get_weights()
+    for found, weight in zip(
+        presets.from_preset(tmp_path / "out").get_weights(), expected, strict=True
+    ):
+        np.testing.assert_array_equal(found, weight)
+
+
+def test_more_steps_after_the_end(runs, tmp_path):
+    arguments = {**runs["stage2"], "output": str(tmp_path / "out"), "steps": STEPS + 2}
+    shutil.copytree(runs["stage2"]["output"] + ".checkpoints", tmp_path / "out.checkpoints")
+    with pytest.raises(ValueError, match="steps: 12 before, 14 now"):
+        pretrain(**arguments)
+    curves = pretrain(**arguments, force=True)
+    assert curves["step"] == [STEPS, STEPS + 2]
+    assert (
+        curves["loss"][0]
+        == json.loads((Path(runs["stage2"]["output"]) / "curves.json").read_text())["loss"][0]
+    )
+
+
+def test_reading_begins_at_any_step(runs):
+    """The batches of all sources are those that a reader from step 0 gives."""
+    sources = [Source(runs["stage1"]["records"][0], 2, frames, frames) for frames in (4, 1)]
+    whole = list(read_sources(sources, 24, seed=3).take(12).as_numpy_iterator())
+    assert {batch["videos"].shape[1] for batch in whole[:7]} == {4, 1}
+    for batch, expected in zip(read_sources(sources, 24, seed=3, start=7), whole[7:], strict=False):
+        assert batch.keys() == expected.keys()
+        for key, value in expected.items():
+            np.testing.assert_array_equal(batch[key], value)
 
 
 def test_bad_arguments_are_told_before_any_work(tmp_path):
@@ -23,6 +157,6 @@ def test_no_step_is_left_out(steps, expected):
     stage = keras.Sequential([keras.layers.Dense(1)])
     stage.compute_loss = lambda x, y, y_pred, sample_weight=None, training=True: y_pred.mean()
     batches = tf.data.Dataset.from_tensors(np.ones((2, 3), "float32")).repeat()
-    curves = _fit(stage, batches, keras.optimizers.SGD(0.1), steps, 4, stage, None)
+    curves = _fit(stage, lambda start: batches, keras.optimizers.SGD(0.1), steps, 4, stage)
     assert curves["step"] == expected
     assert int(stage.optimizer.iterations.numpy()) == expected[-1]
