@@ -227,6 +227,8 @@ def pretrain(
     keras.utils.set_random_seed(seed)
     if Path(output).exists():
         raise ValueError(f"{output} exists; name another folder or remove it.")
+    if stage == 2 and teacher is None:
+        raise ValueError("stage 2 needs a teacher: the preset folder that stage 1 wrote.")
     sources = _sources(records, batch_size, frames, weights or (1.0,))
     warmup_steps = steps // 10 if warmup_steps is None else warmup_steps
     optimizer = {1: stage1_optimizer, 2: stage2_optimizer}[stage](
@@ -234,27 +236,15 @@ def pretrain(
     )
     write_run(f"{output}.run", given)
     read = partial(read_sources, sources, seed=seed, max_bad_records=max_bad_records)
-    arguments: dict[str, Any] = {
-        "output": output,
-        "checkpoints": partial(
-            Checkpoint,
-            f"{output}.checkpoints",
-            save_every=save_every,
-            keep=keep,
-            settings=settings,
-            force=force,
-        ),
-        "seed": seed,
-        "num_micro_batches": micro_batches,
-    }
+    saving = {"save_every": save_every, "keep": keep, "settings": settings, "force": force}
+    arguments: dict[str, Any] = {"output": output, "seed": seed, "num_micro_batches": micro_batches}
+    arguments["checkpoints"] = partial(Checkpoint, f"{output}.checkpoints", **saving)
     if stage == 1:
         model = _stage1_towers(preset, init, tokenizer)
         size = image_size or model.video_encoder.image_size
         batches = partial(read, image_size=size, tokenizer=model.tokenizer)
         ratio = 0.5 if masking_ratio is None else masking_ratio
         return train_stage1(model, batches, optimizer, steps, dropping_ratio=ratio, **arguments)
-    if teacher is None:
-        raise ValueError("stage 2 needs a teacher: the preset folder that stage 1 wrote.")
     student = VideoPrism.from_preset(preset, load_weights=init)
     batches = partial(read, image_size=image_size or student.image_size)
     ratio = 0.65 if masking_ratio is None else masking_ratio
