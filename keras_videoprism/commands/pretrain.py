@@ -236,7 +236,12 @@ def pretrain(
     )
     write_run(f"{output}.run", given)
     read = partial(read_sources, sources, seed=seed, max_bad_records=max_bad_records)
-    saving = {"save_every": save_every, "keep": keep, "settings": settings, "force": force}
+    saving: dict[str, Any] = {
+        "save_every": save_every,
+        "keep": keep,
+        "settings": settings,
+        "force": force,
+    }
     arguments: dict[str, Any] = {"output": output, "seed": seed, "num_micro_batches": micro_batches}
     arguments["checkpoints"] = partial(Checkpoint, f"{output}.checkpoints", **saving)
     if stage == 1:
