@@ -26,7 +26,7 @@ SPLIT: dict[str, tuple[str | None, ...]] = {
     r".*/token_embedding/embeddings": (MODEL, DATA),  # [vocabulary, D]
     r".*/(projection|input_projection|output_projection)/kernel": (None, DATA),
 }
-# What every device has whole: small, or used by all heads.
+# What every device has whole: it is small, or all heads need it.
 REPLICATED = (
     r".*/(attention/output|mlp_output|projection|input_projection|output_projection)/bias",
     r".*norm/(gamma|beta)",
@@ -34,7 +34,7 @@ REPLICATED = (
     r".*pooler/query",
     r".*/(spatial|temporal)_position/table",
     r".*/(class_token|mask_token)",
-    r"classifier/(kernel|bias)",
+    r".*/classifier/(kernel|bias)",
     r".*/(log_logit_scale|step|skipped_steps)",
 )
 
@@ -84,4 +84,6 @@ def layout_map(
     layouts = keras.distribution.LayoutMap(device_mesh)
     for pattern, split in SPLIT.items():
         layouts[pattern] = tuple(axis if axis in used else None for axis in split)
+    for pattern in REPLICATED:
+        layouts[pattern] = ()
     return layouts

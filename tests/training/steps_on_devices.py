@@ -13,7 +13,10 @@ from typing import Any
 
 BACKEND, OUTPUT = sys.argv[1:]
 os.environ["KERAS_BACKEND"] = BACKEND
-os.environ["XLA_FLAGS"] = "--xla_force_host_platform_device_count=8"
+# The tests compile much and compute little, so XLA should not optimise.
+os.environ["XLA_FLAGS"] = (
+    "--xla_force_host_platform_device_count=8 --xla_backend_optimization_level=0"
+)
 sys.path[:0] = [str(Path(__file__).parents[2]), str(Path(__file__).parent)]
 
 import keras  # noqa: E402
@@ -27,13 +30,17 @@ from keras_videoprism.training.micro_batches import split  # noqa: E402
 STAGES = {"stage1": make_stage1, "stage2": make_stage2}
 
 
+def path_in(model: keras.Model, variable: keras.Variable) -> str:
+    return variable.path.removeprefix(f"{model.name}/")
+
+
 def fit(model: keras.Model, batch: dict) -> dict[str, Any]:
     """Logs and weights after one step on the batch."""
     count = len(batch["videos"])
     history = model.fit(batch, batch_size=count, shuffle=False, verbose=0).history
     logs = {f"logs/{name}": values[-1] for name, values in history.items()}
     for weight in model.trainable_variables:
-        logs[f"weights/{weight.path}"] = keras.ops.convert_to_numpy(weight)
+        logs[f"weights/{path_in(model, weight)}"] = keras.ops.convert_to_numpy(weight)
     return logs
 
 
@@ -78,9 +85,10 @@ def on_jax() -> dict[str, Any]:
             results[f"{stage}/{place}/{name}"] = value
         if place != "one":
             results[f"{stage}/{place}/error"] = error_of(model, 12)
-            for variable in (*model.trainable_variables, *model.optimizer.variables):
-                shard = variable.value.addressable_shards[0].data
-                results[f"{stage}/{place}/shards/{variable.path}"] = shard.shape
+            pairs = zip(model.trainable_variables, model.optimizer.momentums, strict=True)
+            for variable, momentum in pairs:
+                shapes = [x.value.addressable_shards[0].data.shape for x in (variable, momentum)]
+                results[f"{stage}/{place}/shards/{path_in(model, variable)}"] = shapes
     for name, place in places.items():
         clip_id = np.arange(16) * 1001
         if place is not None:
@@ -111,7 +119,7 @@ def on_tensorflow() -> dict[str, Any]:
     ):
         with nullcontext() if place == "one" else strategy.scope():
             model = STAGES[stage](num_micro_batches=parts)
-            model.compile(keras.optimizers.SGD(1.0))
+            model.compile(keras.optimizers.SGD(1.0), jit_compile=False)
         for name, value in fit(model, make_batch(8)).items():
             results[f"{stage}/{place}/{name}"] = value
         if place != "parts":

@@ -35,7 +35,7 @@ def values_of(steps: dict, prefix: str) -> dict[str, np.ndarray]:
 
 
 def assert_same_step(steps: dict, run: str, reference: str) -> None:
-    """Logs agree within 1e-5 of themselves, weights within 1e-5 of the length of the step."""
+    """Logs agree within 1e-5 of themselves, and gradients, of norms from 3 to 14, within 1e-5."""
     logs, expected = values_of(steps, f"{run}/logs/"), values_of(steps, f"{reference}/logs/")
     assert {"loss", "gradient_norm"} <= logs.keys() <= expected.keys()
     for name, value in logs.items():
@@ -43,10 +43,9 @@ def assert_same_step(steps: dict, run: str, reference: str) -> None:
     weights = values_of(steps, f"{run}/weights/")
     expected_weights = values_of(steps, f"{reference}/weights/")
     assert weights.keys() == expected_weights.keys() and len(weights) > 40
-    assert expected["gradient_norm"] > 0.1
+    assert expected["gradient_norm"] > 3.0
     for path, value in weights.items():
-        difference = np.abs(value - expected_weights[path]).max()
-        assert difference < 1e-5 * expected["gradient_norm"], path
+        np.testing.assert_allclose(value, expected_weights[path], atol=1e-5, rtol=0, err_msg=path)
 
 
 @pytest.mark.parametrize("run", ["stage1/data", "stage1/model", "stage2/data", "stage2/both"])
@@ -76,8 +75,7 @@ def test_each_device_holds_its_share(jax_steps, run, kernel, hidden, query_bias,
     if embeddings:
         expected["text_encoder/token_embedding/embeddings"] = embeddings
     for path, shape in expected.items():
-        momentum = f"SGD/{path.replace('/', '_')}_momentum"
-        assert tuple(shards[path]) == tuple(shards[momentum]) == shape, path
+        assert shards[path].tolist() == [list(shape)] * 2, path
 
 
 def test_masks_do_not_depend_on_the_devices(jax_steps):
