@@ -284,12 +284,13 @@ def _apply(model: keras.Model, gradients: list[Tensor], finite: Tensor) -> None:
 
 
 def num_shares(model: keras.Model) -> int:
-    """Number of shares in which the devices take the batches that `fit` reads."""
-    distribution = keras.distribution.distribution()
+    """Number of devices, or groups of devices, that share each batch which `fit` reads."""
     if keras.backend.backend() == "tensorflow":
         return model.distribute_strategy.num_replicas_in_sync
+    distribution = keras.distribution.distribution()
     if distribution is None:
         return 1
+    # Without automatic shards each process reads the batches of its own devices.
     readers = 1 if distribution.auto_shard_dataset else distribution.num_processes
     return max(distribution.num_model_replicas // readers, 1)
 
@@ -330,6 +331,7 @@ def _apply_on_replicas(model: keras.Model, gradients: list[Tensor], finite: Tens
     """Update where finite. A condition must not stand inside one replica: all have to meet."""
     import tensorflow as tf
 
+    # They are summed already, so that all replicas see one norm; the optimizer sums them again.
     share = [None if gradient is None else gradient / num_replicas() for gradient in gradients]
 
     def update(gradients: list[Tensor]) -> None:
