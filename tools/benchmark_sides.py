@@ -56,7 +56,7 @@ class KerasHubStage1(keras.Model):
             shape=(),
             initializer=keras.initializers.Constant(INITIAL_LOGIT_SCALE),
         )
-        self.built = True  # spares a symbolic build, as `TrainStep` does: it would trace twice
+        self.built = True  # spares a symbolic build, as `Stage` does: it would trace twice
 
     def call(self, inputs: dict[str, Any]) -> dict[str, Any]:
         return self.backbone(

@@ -21,9 +21,9 @@ from keras_videoprism.layers.token_shuffle_decoder import TokenShuffleDecoder
 from keras_videoprism.layers.transformer import Transformer
 from keras_videoprism.layers.typing import Tensor
 from keras_videoprism.models.video_prism_lvt import VideoPrismLvT
+from keras_videoprism.training.stage import Stage
 from keras_videoprism.training.stage1 import Stage1Model
 from keras_videoprism.training.stage2 import Stage2Model
-from keras_videoprism.training.train_step import TrainStep
 
 
 class Visible(NamedTuple):
@@ -45,7 +45,7 @@ class Work(NamedTuple):
     flops: float
 
 
-def step_work(stage: TrainStep, batch: dict[str, Tensor]) -> Work:
+def step_work(stage: Stage, batch: dict[str, Tensor]) -> Work:
     """Work of a step of `stage` on a batch, of which only the shapes are read."""
     if isinstance(stage, Stage1Model):
         work = stage1_work(stage, stage.encoder.grid(batch["videos"]), batch["token_ids"].shape[1])

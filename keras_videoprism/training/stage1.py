@@ -12,10 +12,10 @@ from keras_videoprism.layers.typing import Tensor
 from keras_videoprism.models.video_prism_lvt import VideoPrismLvT
 from keras_videoprism.training.losses import contrastive_loss, recall_at_1
 from keras_videoprism.training.monitors import effective_rank, embedding_std, pair_cosine
-from keras_videoprism.training.train_step import TrainStep
+from keras_videoprism.training.stage import Stage
 
 
-class Stage1Model(TrainStep):
+class Stage1Model(Stage):
     """Aligns the video tower and the text tower of a model by contrast.
 
     `compile(optimizer)` and `fit` on batches with videos, token_ids, padding_mask and clip_id; an
@@ -71,14 +71,7 @@ class Stage1Model(TrainStep):
             )
         return self.model(inputs, visible=visible)
 
-    def compute_loss(
-        self,
-        x: Any = None,
-        y: Any = None,
-        y_pred: Any = None,
-        sample_weight: Any = None,
-        training: bool = True,
-    ) -> Tensor:
+    def loss_of(self, y_pred: dict[str, Tensor]) -> Tensor:
         return contrastive_loss(
             y_pred["video_embeddings"],
             y_pred["text_embeddings"],

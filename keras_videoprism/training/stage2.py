@@ -20,12 +20,12 @@ from keras_videoprism.models.video_prism import VideoPrism
 from keras_videoprism.models.video_prism_lvt import VideoPrismLvT
 from keras_videoprism.training.losses import cosine_distance, masked_mean, residual_cosine
 from keras_videoprism.training.monitors import embedding_std
-from keras_videoprism.training.train_step import TrainStep
+from keras_videoprism.training.stage import Stage
 
 LOSS_ON = ("all", "masked", "visible")
 
 
-class Stage2Model(TrainStep):
+class Stage2Model(Stage):
     """Trains a student to predict, from a third of a clip, what the teacher sees in all of it.
 
     `compile(optimizer)` and `fit` on batches with videos and clip_id.
@@ -145,14 +145,7 @@ class Stage2Model(TrainStep):
             return bevt_block_visible(*arguments, self.num_masked_frames)
         return bevt_visible(*arguments)
 
-    def compute_loss(
-        self,
-        x: Any = None,
-        y: Any = None,
-        y_pred: Any = None,
-        sample_weight: Any = None,
-        training: bool = True,
-    ) -> Tensor:
+    def loss_of(self, y_pred: dict[str, Tensor]) -> Tensor:
         losses = self.losses_of(y_pred)
         # Both terms weigh the same (Appendix C.2).
         return losses["token_loss"] + losses.get("global_loss", 0.0)

@@ -13,118 +13,17 @@ from collections.abc import Callable
 from typing import Any
 
 import keras
-import numpy as np
 from keras import ops
 
-from keras_videoprism.layers.factorized_encoder import FactorizedEncoder, check_videos
 from keras_videoprism.layers.typing import Tensor
+from keras_videoprism.training import micro_batches
 
 
-class TrainStep(keras.Model):
-    """A model whose step can split a batch, skips broken gradients and keeps count of the steps.
-
-    A subclass gives `encoder`, `call`, `compute_loss` (pure in `y_pred`), `summaries` and
-    `required_keys`.
-
-    Args:
-        num_micro_batches: number of parts of a batch.
-    """
-
-    required_keys: tuple[str, ...] = ("videos",)
-    loss_spans_batch = False  # True where the loss of a batch is not the mean of its parts' losses
-
-    def __init__(self, num_micro_batches: int = 1, **kwargs: Any) -> None:
-        super().__init__(**kwargs)
-        if num_micro_batches < 1:
-            raise ValueError(f"num_micro_batches must be at least 1; received {num_micro_batches}.")
-        self.num_micro_batches = num_micro_batches
-        self.step = self._counter("step")
-        self.skipped_steps = self._counter("skipped_steps")
-        self.summary_trackers: list[keras.metrics.Mean] = []
-        self.built = True  # parts are built when they are made; a symbolic build would trace twice
-
-    @property
-    def encoder(self) -> FactorizedEncoder:
-        """The encoder that learns."""
-        raise NotImplementedError
-
-    def _counter(self, name: str) -> keras.Variable:
-        return self.add_weight(
-            name=name, shape=(), dtype="int32", initializer="zeros", trainable=False
-        )
-
-    def add_summaries(self, *names: str) -> None:
-        """Declare what `summaries` returns; each is averaged over an epoch and logged."""
-        self.summary_trackers += [keras.metrics.Mean(name=name) for name in names]
-
-    def summaries(self, y_pred: dict[str, Tensor]) -> dict[str, Tensor]:
-        """Scalars to log, from the outputs of `call`."""
-        raise NotImplementedError
-
-    def compute_metrics(
-        self, x: Any, y: Any, y_pred: dict[str, Tensor], sample_weight: Any = None
-    ) -> dict[str, Tensor]:
-        values = self.summaries(y_pred)
-        for tracker in self.summary_trackers:
-            tracker.update_state(values[tracker.name])
-        return self.get_metrics_result()
-
-    def fit(self, x: Any = None, *args: Any, **kwargs: Any) -> keras.callbacks.History:
-        """`keras.Model.fit`; the first batch is checked before anything is compiled."""
-        batch = x
-        if hasattr(x, "element_spec"):  # tf.data
-            batch = next(iter(x))
-        elif hasattr(x, "to_iter_dataset"):  # grain
-            batch = x[0]
-        if isinstance(batch, dict):
-            self.check_batch(batch)
-        return super().fit(x, *args, **kwargs)
-
-    def check_batch(self, batch: dict[str, Tensor]) -> None:
-        """ValueError that tells what is wrong with a batch and what to do."""
-        missing = [key for key in self.required_keys if key not in batch]
-        if missing:
-            raise ValueError(f"batches lack {missing}; received the keys {sorted(batch)}.")
-        videos = batch["videos"]
-        check_videos(videos, self.encoder.patch_size)
-        values = ops.convert_to_numpy(videos)  # min and max of XLA on a CPU ignore NaN
-        if values.dtype != np.uint8 and not ((values >= 0.0) & (values <= 1.0)).all():
-            raise ValueError(
-                f"videos must be in [0, 1]; received values from {values.min()} to {values.max()}."
-            )
-        if videos.shape[0] % self.num_micro_batches:
-            raise ValueError(
-                f"a batch of {videos.shape[0]} cannot be split into num_micro_batches="
-                f"{self.num_micro_batches} equal parts."
-            )
-
-    def train_step(self, *args: Any) -> Any:
-        if keras.backend.backend() == "jax":
-            return _jax_step(self, *args)
-        return _imperative_step(self, *args)
-
-    def count_step(self, finite: Tensor) -> dict[str, Tensor]:
-        """Count the step; returns what else to log of the model after it."""
-        self.step.assign_add(1)
-        self.skipped_steps.assign_add(1 - ops.cast(finite, "int32"))
-        return {"skipped_steps": ops.convert_to_tensor(self.skipped_steps)}
-
-
-# A part takes every n-th clip, so that each device keeps an equal share of every part.
-
-
-def _split(batch: dict[str, Tensor], parts: int) -> dict[str, Tensor]:
-    """[B, ...] -> [parts, B / parts, ...]."""
-    return keras.tree.map_structure(
-        lambda x: ops.swapaxes(ops.reshape(x, (-1, parts, *x.shape[1:])), 0, 1), batch
-    )
-
-
-def _join(parts: dict[str, Tensor]) -> dict[str, Tensor]:
-    """Inverse of `_split`."""
-    return keras.tree.map_structure(
-        lambda x: ops.reshape(ops.swapaxes(x, 0, 1), (-1, *x.shape[2:])), parts
-    )
+def train_step(model: keras.Model, *args: Any) -> Any:
+    """One step of a `Stage`, with the arguments and results of Keras' own step."""
+    if keras.backend.backend() == "jax":
+        return _jax_step(model, *args)
+    return _imperative_step(model, *args)
 
 
 def _global_norm(gradients: list[Tensor]) -> Tensor:
@@ -140,7 +39,7 @@ def _guards_itself(optimizer: keras.Optimizer) -> bool:
 # JAX: state in, state out.
 
 
-def _jax_step(model: TrainStep, state: tuple, data: Tensor) -> tuple:
+def _jax_step(model: keras.Model, state: tuple, data: Tensor) -> tuple:
     import jax
 
     x, y, sample_weight = keras.utils.unpack_x_y_sample_weight(data)
@@ -173,7 +72,7 @@ def _jax_step(model: TrainStep, state: tuple, data: Tensor) -> tuple:
     return logs, (trainable, non_trainable, optimizer_variables, metrics)
 
 
-def _jax_whole(model: TrainStep, state: tuple, data: tuple) -> tuple:
+def _jax_whole(model: keras.Model, state: tuple, data: tuple) -> tuple:
     import jax
 
     trainable, non_trainable, optimizer_variables, metrics = state
@@ -190,7 +89,7 @@ def _jax_whole(model: TrainStep, state: tuple, data: tuple) -> tuple:
     return gradients, metrics, logs
 
 
-def _jax_accumulated(model: TrainStep, state: tuple, data: tuple) -> tuple:
+def _jax_accumulated(model: keras.Model, state: tuple, data: tuple) -> tuple:
     import jax
 
     def add(carry: tuple, part: dict) -> tuple:
@@ -200,17 +99,19 @@ def _jax_accumulated(model: TrainStep, state: tuple, data: tuple) -> tuple:
 
     parts = model.num_micro_batches
     zeros = jax.tree.map(ops.zeros_like, state[0])
-    (gradients, metrics), logs = jax.lax.scan(add, (zeros, state[3]), _split(data[0], parts))
+    (gradients, metrics), logs = jax.lax.scan(
+        add, (zeros, state[3]), micro_batches.split(data[0], parts)
+    )
     last = jax.tree.map(lambda log: log[-1], logs)
     return jax.tree.map(lambda g: g / parts, gradients), metrics, last
 
 
-def _jax_cached(model: TrainStep, state: tuple, data: tuple) -> tuple:
+def _jax_cached(model: keras.Model, state: tuple, data: tuple) -> tuple:
     import jax
 
     trainable, non_trainable, optimizer_variables, metrics = state
     x = data[0]
-    parts = _split(x, model.num_micro_batches)
+    parts = micro_batches.split(x, model.num_micro_batches)
 
     def outputs_of(trainable: list, part: dict) -> dict:
         return model.stateless_call(trainable, non_trainable, part, training=True)[0]
@@ -227,10 +128,10 @@ def _jax_cached(model: TrainStep, state: tuple, data: tuple) -> tuple:
         _, pull_back = jax.vjp(lambda variables: outputs_of(variables, part[0]), trainable)
         return jax.tree.map(ops.add, gradients, pull_back(part[1])[0]), None
 
-    y_pred = _join(jax.lax.map(lambda part: outputs_of(trainable, part), parts))
+    y_pred = micro_batches.join(jax.lax.map(lambda part: outputs_of(trainable, part), parts))
     step = jax.value_and_grad(loss_of, argnums=(0, 1), has_aux=True)
     (_, loss), (gradients, output_gradients) = step(trainable, y_pred)
-    output_gradients = _split(output_gradients, model.num_micro_batches)
+    output_gradients = micro_batches.split(output_gradients, model.num_micro_batches)
     gradients, _ = jax.lax.scan(add, gradients, (parts, output_gradients))
     logs, metrics = model._update_metrics_variables(metrics, loss, x, None, y_pred, None)
     return gradients, metrics, logs
@@ -248,7 +149,7 @@ def _jax_scope(constant: tuple, state: tuple, function: Callable) -> tuple:
 # TensorFlow and torch: variables change in place; they differ in how a gradient is asked for.
 
 
-def _imperative_step(model: TrainStep, data: Tensor) -> dict[str, Tensor]:
+def _imperative_step(model: keras.Model, data: Tensor) -> dict[str, Tensor]:
     x, _, _ = keras.utils.unpack_x_y_sample_weight(data)
     if model.num_micro_batches == 1:
         gradients = _whole(model, x)
@@ -256,18 +157,19 @@ def _imperative_step(model: TrainStep, data: Tensor) -> dict[str, Tensor]:
         gradients = _cached(model, x)
     else:
         gradients = _accumulated(model, x)
-    norm = _global_norm([_dense(gradient) for gradient in gradients if gradient is not None])
+    gradients = _sum_over_replicas(gradients)
+    norm = _global_norm(gradients)
     finite = ops.isfinite(norm)
     _apply(model, gradients, finite)
     more = model.count_step(finite)
     return {**model.get_metrics_result(), "gradient_norm": norm, **more}
 
 
-def _values(model: TrainStep) -> list[Tensor]:
+def _values(model: keras.Model) -> list[Tensor]:
     return [variable.value for variable in model.trainable_variables]
 
 
-def _whole(model: TrainStep, x: dict[str, Tensor]) -> list[Tensor]:
+def _whole(model: keras.Model, x: dict[str, Tensor]) -> list[Tensor]:
     def forward() -> tuple:
         y_pred = model(x, training=True)
         loss = model.compute_loss(x=x, y_pred=y_pred, training=True)
@@ -278,23 +180,20 @@ def _whole(model: TrainStep, x: dict[str, Tensor]) -> list[Tensor]:
     return gradients
 
 
-def _accumulated(model: TrainStep, x: dict[str, Tensor]) -> list[Tensor]:
+def _accumulated(model: keras.Model, x: dict[str, Tensor]) -> list[Tensor]:
     parts = model.num_micro_batches
     total: list[Tensor] = []
-    for index in range(parts):
-        part = keras.tree.map_structure(lambda t, i=index: t[i], _split(x, parts))
+    for part in micro_batches.split_list(x, parts):
         total = _add(total, _whole(model, part))
     return [None if gradient is None else gradient / parts for gradient in total]
 
 
-def _cached(model: TrainStep, x: dict[str, Tensor]) -> list[Tensor]:
-    split = _split(x, model.num_micro_batches)
-    parts = [
-        keras.tree.map_structure(lambda t, i=index: t[i], split)
-        for index in range(model.num_micro_batches)
-    ]
+def _cached(model: keras.Model, x: dict[str, Tensor]) -> list[Tensor]:
+    parts = micro_batches.split_list(x, model.num_micro_batches)
     outputs = [_detach(model(part, training=True)) for part in parts]
-    y_pred = {name: _join(ops.stack([out[name] for out in outputs])) for name in outputs[0]}
+    y_pred = {
+        name: micro_batches.join(ops.stack([out[name] for out in outputs])) for name in outputs[0]
+    }
     names = sorted(y_pred)
 
     def loss_of() -> tuple:
@@ -305,7 +204,7 @@ def _cached(model: TrainStep, x: dict[str, Tensor]) -> list[Tensor]:
     sources = values + [y_pred[name] for name in names]
     (_, loss), gradients = _value_and_grad(loss_of, sources)
     total, output_gradients = gradients[: len(values)], gradients[len(values) :]
-    output_gradients = [_split(g, model.num_micro_batches) for g in output_gradients]
+    output_gradients = [micro_batches.split(g, model.num_micro_batches) for g in output_gradients]
     for index, part in enumerate(parts):
 
         def outputs_of(part: dict[str, Tensor] = part) -> tuple:
@@ -336,8 +235,8 @@ def _dense(gradient: Tensor) -> Tensor:
     return gradient
 
 
-def _log(model: TrainStep, x: dict, loss: Tensor, y_pred: dict) -> None:
-    model._loss_tracker.update_state(loss, sample_weight=ops.shape(x["videos"])[0])
+def _log(model: keras.Model, x: dict, loss: Tensor, y_pred: dict) -> None:
+    model._loss_tracker.update_state(loss * num_replicas(), sample_weight=ops.shape(x["videos"])[0])
     model.compute_metrics(x, None, y_pred)
 
 
@@ -368,26 +267,85 @@ def _value_and_grad(
     return (target, other), list(gradients)
 
 
-def _apply(model: TrainStep, gradients: list[Tensor], finite: Tensor) -> None:
-    variables = model.trainable_variables
+def _apply(model: keras.Model, gradients: list[Tensor], finite: Tensor) -> None:
     guarded = not _guards_itself(model.optimizer)
     if keras.backend.backend() == "tensorflow":
-        import tensorflow as tf
-
-        def apply() -> Tensor:
-            model.optimizer.apply(gradients, variables)
-            return tf.constant(0)
-
-        if guarded:
-            tf.cond(finite, apply, lambda: tf.constant(0))
-        else:
-            apply()
+        _apply_on_replicas(model, gradients, finite if guarded else ops.ones_like(finite))
         return
     import torch
 
     if bool(finite) or not guarded:
         with torch.no_grad():
-            model.optimizer.apply(gradients, variables)
+            model.optimizer.apply(gradients, model.trainable_variables)
+
+
+# tf.distribute runs a step once for each replica, on its share of the batch, and optimizers sum
+# the gradients over replicas. On all other devices a step sees the whole batch.
+
+
+def num_shares(model: keras.Model) -> int:
+    """Number of devices, or groups of devices, that share each batch which `fit` reads."""
+    if keras.backend.backend() == "tensorflow":
+        return model.distribute_strategy.num_replicas_in_sync
+    distribution = keras.distribution.distribution()
+    if distribution is None:
+        return 1
+    # Without automatic shards each process reads the batches of its own devices.
+    readers = 1 if distribution.auto_shard_dataset else distribution.num_processes
+    return max(distribution.num_model_replicas // readers, 1)
+
+
+def num_replicas() -> int:
+    """Number of replicas of tf.distribute; 1 elsewhere."""
+    if keras.backend.backend() != "tensorflow":
+        return 1
+    import tensorflow as tf
+
+    context = tf.distribute.get_replica_context()
+    return 1 if context is None else context.num_replicas_in_sync
+
+
+def gather(outputs: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Outputs of one replica -> those of all, in order, with gradients."""
+    if num_replicas() == 1:
+        return outputs
+    import tensorflow as tf
+
+    context = tf.distribute.get_replica_context()
+    return {name: context.all_gather(outputs[name], axis=0) for name in sorted(outputs)}
+
+
+def _sum_over_replicas(gradients: list[Tensor]) -> list[Tensor]:
+    """The gradients of the whole batch, dense, on every replica."""
+    gradients = [None if gradient is None else _dense(gradient) for gradient in gradients]
+    if num_replicas() == 1:
+        return gradients
+    import tensorflow as tf
+
+    known = [gradient for gradient in gradients if gradient is not None]
+    summed = iter(tf.distribute.get_replica_context().all_reduce("SUM", known))
+    return [None if gradient is None else next(summed) for gradient in gradients]
+
+
+def _apply_on_replicas(model: keras.Model, gradients: list[Tensor], finite: Tensor) -> None:
+    """Update where finite. A condition must not stand inside one replica: all have to meet."""
+    import tensorflow as tf
+
+    # They are summed already, so that all replicas see one norm; the optimizer sums them again.
+    share = [None if gradient is None else gradient / num_replicas() for gradient in gradients]
+
+    def update(gradients: list[Tensor]) -> None:
+        model.optimizer.apply(gradients, model.trainable_variables)
+
+    def update_if(strategy: Any, finite: Tensor, gradients: list[Tensor]) -> None:
+        def update_all() -> Tensor:
+            strategy.extended.call_for_each_replica(update, args=(gradients,))
+            return tf.constant(0)
+
+        finite = strategy.experimental_local_results(finite)[0]
+        tf.cond(finite, update_all, lambda: tf.constant(0))
+
+    tf.distribute.get_replica_context().merge_call(update_if, args=(finite, share))
 
 
 def peak_device_bytes() -> int | None:

@@ -36,46 +36,46 @@ def moving_squares(count: int) -> np.ndarray:
     return videos.astype("float32")
 
 
+def make_batch(count: int) -> dict[str, np.ndarray]:
+    """A batch of this many clips with all keys that training needs."""
+    lengths = 3 + np.arange(count) % 3
+    return {
+        "videos": moving_squares(count),
+        "token_ids": np.random.default_rng(1).integers(0, 20, (count, 5)).astype("int32"),
+        "padding_mask": np.arange(5) < lengths[:, None],
+        "clip_id": np.arange(count) + 100,
+    }
+
+
+def make_stage1(cls: type = Stage1Model, **arguments) -> Stage1Model:
+    """A model of stage 1, always with the same weights."""
+    keras.utils.set_random_seed(0)
+    return cls(VideoPrismLvT(**SIZE, **TEXT), **arguments)
+
+
+def make_stage2(cls: type = Stage2Model, student_dim: int = 16, **arguments) -> Stage2Model:
+    """A model of stage 2, always with the same weights.
+
+    `student_dim` is the width of the student; that of the teacher is 16.
+    """
+    keras.utils.set_random_seed(0)
+    student = VideoPrism(**{**SIZE, "hidden_dim": student_dim})
+    return cls(student, VideoPrismLvT(**SIZE, **TEXT), **{**DECODER, **arguments})
+
+
 @pytest.fixture
 def batch() -> Callable[[int], dict[str, np.ndarray]]:
-    """Function: number of clips -> a batch with all keys that training needs."""
-
-    def make(count: int) -> dict[str, np.ndarray]:
-        lengths = 3 + np.arange(count) % 3
-        return {
-            "videos": moving_squares(count),
-            "token_ids": np.random.default_rng(1).integers(0, 20, (count, 5)).astype("int32"),
-            "padding_mask": np.arange(5) < lengths[:, None],
-            "clip_id": np.arange(count) + 100,
-        }
-
-    return make
+    return make_batch
 
 
 @pytest.fixture
 def stage1() -> Callable[..., Stage1Model]:
-    """Function: arguments -> a model of stage 1, always with the same weights."""
-
-    def make(cls: type = Stage1Model, **arguments) -> Stage1Model:
-        keras.utils.set_random_seed(0)
-        return cls(VideoPrismLvT(**SIZE, **TEXT), **arguments)
-
-    return make
+    return make_stage1
 
 
 @pytest.fixture
 def stage2() -> Callable[..., Stage2Model]:
-    """Function: arguments -> a model of stage 2, always with the same weights.
-
-    `student_dim` is the width of the student; that of the teacher is 16.
-    """
-
-    def make(cls: type = Stage2Model, student_dim: int = 16, **arguments) -> Stage2Model:
-        keras.utils.set_random_seed(0)
-        student = VideoPrism(**{**SIZE, "hidden_dim": student_dim})
-        return cls(student, VideoPrismLvT(**SIZE, **TEXT), **{**DECODER, **arguments})
-
-    return make
+    return make_stage2
 
 
 @pytest.fixture
