@@ -231,19 +231,15 @@ def pretrain(
         raise ValueError("stage 2 needs a teacher: the preset folder that stage 1 wrote.")
     sources = _sources(records, batch_size, frames, weights or (1.0,))
     warmup_steps = steps // 10 if warmup_steps is None else warmup_steps
-    optimizer = {1: stage1_optimizer, 2: stage2_optimizer}[stage](
-        learning_rate, steps, warmup_steps
-    )
+    make_optimizer = {1: stage1_optimizer, 2: stage2_optimizer}[stage]
+    optimizer = make_optimizer(learning_rate, steps, warmup_steps)
     write_run(f"{output}.run", given)
     read = partial(read_sources, sources, seed=seed, max_bad_records=max_bad_records)
-    saving: dict[str, Any] = {
-        "save_every": save_every,
-        "keep": keep,
-        "settings": settings,
-        "force": force,
-    }
+    saving: dict[str, Any] = {"save_every": save_every, "keep": keep, "force": force}
     arguments: dict[str, Any] = {"output": output, "seed": seed, "num_micro_batches": micro_batches}
-    arguments["checkpoints"] = partial(Checkpoint, f"{output}.checkpoints", **saving)
+    arguments["checkpoints"] = partial(
+        Checkpoint, f"{output}.checkpoints", settings=settings, **saving
+    )
     if stage == 1:
         model = _stage1_towers(preset, init, tokenizer)
         size = image_size or model.video_encoder.image_size
