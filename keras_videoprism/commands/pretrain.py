@@ -219,8 +219,7 @@ def pretrain(
         init: start from the weights of the preset.
         seed: seed of data, masks and initial weights.
         max_bad_records: so many damaged records of each folder are logged and replaced.
-        save_every, keep: see `Checkpoint`.
-        force: go on although arguments differ, such as a greater number of steps.
+        save_every, keep, force: see `Checkpoint`.
     """
     given = dict(locals())
     settings = {name: value for name, value in given.items() if name not in _FREE}
@@ -230,8 +229,8 @@ def pretrain(
     if stage == 2 and teacher is None:
         raise ValueError("stage 2 needs a teacher: the preset folder that stage 1 wrote.")
     sources = _sources(records, batch_size, frames, weights or (1.0,))
-    warmup_steps = steps // 10 if warmup_steps is None else warmup_steps
     make_optimizer = {1: stage1_optimizer, 2: stage2_optimizer}[stage]
+    warmup_steps = steps // 10 if warmup_steps is None else warmup_steps
     optimizer = make_optimizer(learning_rate, steps, warmup_steps)
     write_run(f"{output}.run", given)
     read = partial(read_sources, sources, seed=seed, max_bad_records=max_bad_records)
