@@ -17,8 +17,8 @@ from keras_videoprism.training.train_step import peak_device_bytes
 
 Logs = dict[str, float]
 
-# Signs of collapse (see `monitors`): for each log a bound, and whether it must be above it. Healthy
-# runs of the demo end at a rank of 40 of 64 and a cosine below 0.6.
+# Signs of collapse (see `monitors`): for each log a bound, and whether it must be above it. The
+# demo's untrained towers are not far from them: after 25 steps a rank of 8 and a cosine of 0.96.
 COLLAPSE = {
     "effective_rank": (2.0, True),
     "pair_cosine": (0.99, False),
