@@ -130,7 +130,7 @@ def _fit(
         steps_per_epoch=steps_per_epoch,
         epochs=epochs,
         shuffle=False,
-        callbacks=_callbacks(output, steps_per_epoch),
+        callbacks=_callbacks(output, steps, steps_per_epoch),
     )
     curves = {name: [float(v) for v in values] for name, values in history.history.items()}
     curves["step"] = [steps_per_epoch * (epoch + 1.0) for epoch in history.epoch]
@@ -141,12 +141,14 @@ def _fit(
     return curves
 
 
-def _callbacks(output: str | Path | None, steps_per_epoch: int) -> list[keras.callbacks.Callback]:
-    """A table of steps beside the output; it must not exist before the run ends."""
+def _callbacks(
+    output: str | Path | None, steps: int, steps_per_epoch: int
+) -> list[keras.callbacks.Callback]:
+    """What watches a run; its table stands beside the output, which appears when the run ends."""
     if output is None:
         return [StopWhenBroken()]
     log = StepLog(f"{output}.run/steps.csv", every=min(50, steps_per_epoch))
-    return [StopWhenBroken(), WarnOfCollapse(), log]
+    return [StopWhenBroken(), WarnOfCollapse(after=max(200, steps // 10)), log]
 
 
 def pretrain(
