@@ -145,7 +145,7 @@ def _fit(
     steps_per_epoch = math.ceil(steps / epochs)
     stage.compile(optimizer)
     counting = checkpoints(stage) if checkpoints else Counting()
-    callbacks = [*_callbacks(output, steps_per_epoch), counting]
+    callbacks = [counting, *_callbacks(output, steps, steps_per_epoch)]
     while counting.step < epochs * steps_per_epoch:
         epoch, done = divmod(counting.step, steps_per_epoch)
         stage.fit(
@@ -164,12 +164,14 @@ def _fit(
     return curves
 
 
-def _callbacks(output: str | Path | None, steps_per_epoch: int) -> list[keras.callbacks.Callback]:
-    """A table of steps beside the output; it must not exist before the run ends."""
+def _callbacks(
+    output: str | Path | None, steps: int, steps_per_epoch: int
+) -> list[keras.callbacks.Callback]:
+    """What watches a run; its table stands beside the output, which appears when the run ends."""
     if output is None:
         return [StopWhenBroken()]
     log = StepLog(f"{output}.run/steps.csv", every=min(50, steps_per_epoch))
-    return [StopWhenBroken(), WarnOfCollapse(), log]
+    return [StopWhenBroken(), WarnOfCollapse(after=max(200, steps // 10)), log]
 
 
 def pretrain(
