@@ -216,20 +216,13 @@ def pretrain(
         raise ValueError(f"{output} exists; name another folder or remove it.")
     sources = _sources(records, batch_size, frames, weights or (1.0,))
     warmup_steps = steps // 10 if warmup_steps is None else warmup_steps
-    optimizer = {1: stage1_optimizer, 2: stage2_optimizer}[stage](
-        learning_rate, steps, warmup_steps
-    )
+    make_optimizer = {1: stage1_optimizer, 2: stage2_optimizer}[stage]
+    optimizer = make_optimizer(learning_rate, steps, warmup_steps)
+    saving = partial(Checkpoint, save_every=save_every, keep=keep, settings=settings, force=force)
     read = partial(read_sources, sources, seed=seed, max_bad_records=max_bad_records)
     arguments: dict[str, Any] = {
         "output": output,
-        "checkpoints": partial(
-            Checkpoint,
-            f"{output}.checkpoints",
-            save_every=save_every,
-            keep=keep,
-            settings=settings,
-            force=force,
-        ),
+        "checkpoints": partial(saving, f"{output}.checkpoints"),
         "seed": seed,
         "num_micro_batches": micro_batches,
     }
