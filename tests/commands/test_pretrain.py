@@ -2,7 +2,6 @@
 
 import json
 import os
-import shutil
 import signal
 import subprocess
 import sys
@@ -114,19 +113,6 @@ def test_a_run_that_is_killed_goes_on_to_the_same_weights(runs, stage, number, t
         presets.from_preset(tmp_path / "out").get_weights(), expected, strict=True
     ):
         np.testing.assert_array_equal(found, weight)
-
-
-def test_more_steps_after_the_end(runs, tmp_path):
-    arguments = {**runs["stage2"], "output": str(tmp_path / "out"), "steps": STEPS + 2}
-    shutil.copytree(runs["stage2"]["output"] + ".checkpoints", tmp_path / "out.checkpoints")
-    with pytest.raises(ValueError, match="steps: 12 before, 14 now"):
-        pretrain(**arguments)
-    curves = pretrain(**arguments, force=True)
-    assert curves["step"] == [STEPS, STEPS + 2]
-    assert (
-        curves["loss"][0]
-        == json.loads((Path(runs["stage2"]["output"]) / "curves.json").read_text())["loss"][0]
-    )
 
 
 def test_reading_begins_at_any_step(runs):
