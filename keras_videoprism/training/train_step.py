@@ -158,7 +158,7 @@ def _imperative_step(model: keras.Model, data: Tensor) -> dict[str, Tensor]:
     else:
         gradients = _accumulated(model, x)
     gradients = _sum_over_replicas(gradients)
-    norm = _global_norm(gradients)
+    norm = _global_norm([_dense(gradient) for gradient in gradients if gradient is not None])
     finite = ops.isfinite(norm)
     _apply(model, gradients, finite)
     more = model.count_step(finite)
@@ -316,13 +316,12 @@ def gather(outputs: dict[str, Tensor]) -> dict[str, Tensor]:
 
 
 def _sum_over_replicas(gradients: list[Tensor]) -> list[Tensor]:
-    """The gradients of the whole batch, dense, on every replica."""
-    gradients = [None if gradient is None else _dense(gradient) for gradient in gradients]
+    """The gradients of the whole batch on every replica; dense where there are several."""
     if num_replicas() == 1:
         return gradients
     import tensorflow as tf
 
-    known = [gradient for gradient in gradients if gradient is not None]
+    known = [_dense(gradient) for gradient in gradients if gradient is not None]
     summed = iter(tf.distribute.get_replica_context().all_reduce("SUM", known))
     return [None if gradient is None else next(summed) for gradient in gradients]
 
@@ -332,7 +331,8 @@ def _apply_on_replicas(model: keras.Model, gradients: list[Tensor], finite: Tens
     import tensorflow as tf
 
     # They are summed already, so that all replicas see one norm; the optimizer sums them again.
-    share = [None if gradient is None else gradient / num_replicas() for gradient in gradients]
+    if (count := num_replicas()) > 1:
+        gradients = [None if gradient is None else gradient / count for gradient in gradients]
 
     def update(gradients: list[Tensor]) -> None:
         model.optimizer.apply(gradients, model.trainable_variables)
@@ -345,7 +345,7 @@ def _apply_on_replicas(model: keras.Model, gradients: list[Tensor], finite: Tens
         finite = strategy.experimental_local_results(finite)[0]
         tf.cond(finite, update_all, lambda: tf.constant(0))
 
-    tf.distribute.get_replica_context().merge_call(update_if, args=(finite, share))
+    tf.distribute.get_replica_context().merge_call(update_if, args=(finite, gradients))
 
 
 def peak_device_bytes() -> int | None:
