@@ -61,13 +61,11 @@ def short_side(model: Any) -> int:
 
 
 def _clip(model: Any, frames: np.ndarray) -> np.ndarray:
-    """The frames as the model takes them: float32 [t, h, w, 3] in [0, 1]."""
-    from keras_videoprism.data.augment import resize
-    from keras_videoprism.data.sample import uniform
+    """The frames as `embed` gives them to the model: uint8 [t, h, w, 3]."""
+    from keras_videoprism.commands.embed import fit_frames
 
     encoder = getattr(model, "video_encoder", model)
-    chosen = frames[uniform(len(frames), encoder.position_shape[0])]
-    return np.asarray(resize(chosen, encoder.image_size, "lanczos3"))
+    return fit_frames(frames, encoder.position_shape[0], encoder.image_size)
 
 
 def _add_curate(commands: Commands) -> None:
