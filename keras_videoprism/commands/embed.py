@@ -80,7 +80,7 @@ def embed(
                 )
                 found.append((embed_clips(model, clip[None])[0], start, end))
         except VideoError as error:
-            failed.append((str(file), str(error).removeprefix(f"{file}: ")))
+            failed.append((str(file), error.reason(file)))
         else:
             embeddings += [embedding for embedding, _, _ in found]
             times += [(start, end) for _, start, end in found]

@@ -37,6 +37,10 @@ _TIME_TOLERANCE = 1e-5  # seconds; far below any frame interval
 class VideoError(ValueError):
     """A file that cannot be decoded; the message names the file and the reason."""
 
+    def reason(self, path: str | os.PathLike[str]) -> str:
+        """The message without the file, for lists that name it."""
+        return str(self).removeprefix(f"{path}: ")
+
 
 class Video(NamedTuple):
     """Frames uint8 [T, H, W, 3] (RGB) and their timestamps float64 [T] in seconds."""
