@@ -91,7 +91,7 @@ def classify_files(
         try:
             clip = read_clip(file, encoder.position_shape[0], encoder.image_size)[None]
         except VideoError as error:
-            failed.append((str(file), str(error).removeprefix(f"{file}: ")))
+            failed.append((str(file), error.reason(file)))
         else:
             if isinstance(model, VideoPrismLvT):
                 scores = zero_shot.zero_shot_scores(embed_clips(model, clip), vectors)

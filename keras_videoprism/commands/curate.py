@@ -61,13 +61,11 @@ def short_side(model: Any) -> int:
 
 
 def _clip(model: Any, frames: np.ndarray) -> np.ndarray:
-    """The frames as the model takes them: float32 [t, h, w, 3] in [0, 1]."""
-    from keras_videoprism.data.augment import resize
-    from keras_videoprism.data.sample import uniform
+    """The frames as `embed` gives them to the model: uint8 [t, h, w, 3]."""
+    from keras_videoprism.commands.embed import fit_frames
 
     encoder = getattr(model, "video_encoder", model)
-    chosen = frames[uniform(len(frames), encoder.position_shape[0])]
-    return np.asarray(resize(chosen, encoder.image_size, "lanczos3"))
+    return fit_frames(frames, encoder.position_shape[0], encoder.image_size)
 
 
 def _add_curate(commands: Commands) -> None:
@@ -79,9 +77,9 @@ def _add_curate(commands: Commands) -> None:
         "benchmark clips and of earlier clips. What is dropped is listed with the reason and the "
         "value. Values at a limit stay.",
     )
-    command.add_argument("input", metavar="IN", type=Path, help="folder, CSV or JSONL table")
-    command.add_argument("output", metavar="OUT.jsonl", type=Path, help="table to write")
-    command.add_argument("--root", type=Path, help="folder that all paths of IN lie in")
+    command.add_argument("input", metavar="IN", help="folder, CSV or JSONL table, here or remote")
+    command.add_argument("output", metavar="OUT.jsonl", help="table to write")
+    command.add_argument("--root", help="folder that all paths of IN lie in")
     command.add_argument("--min-duration", type=float, help="seconds")
     command.add_argument("--max-duration", type=float, help="seconds")
     command.add_argument("--min-short-side", type=int, help="pixels")
@@ -99,7 +97,6 @@ def _add_curate(commands: Commands) -> None:
         "--against",
         nargs="+",
         default=[],
-        type=Path,
         metavar="BENCH",
         help="folders or tables of benchmarks: what looks like their clips is dropped",
     )
@@ -120,7 +117,7 @@ def _curate(options: argparse.Namespace) -> int:
     from keras_videoprism.data import read_manifest, read_table, write_table
     from keras_videoprism.data.curation.curate import curate
 
-    if options.output.suffix.lower() != ".jsonl":
+    if not options.output.lower().endswith(".jsonl"):
         raise ValueError(f"OUT must be a .jsonl file, received {options.output}.")
     needs_model = options.max_static is not None or options.min_grounding is not None
     if needs_model and options.preset is None:
@@ -155,11 +152,12 @@ def _curate(options: argparse.Namespace) -> int:
 def _table_filters(options: argparse.Namespace) -> list[Any]:
     from keras_videoprism.data.curation.filters import column_filter, header_filter
 
-    limits = ("min_duration", "max_duration", "min_short_side", "min_frame_rate", "max_frame_rate")
-    return [
-        column_filter(_limits(options.min), _limits(options.max)),
-        header_filter(**{name: getattr(options, name) for name in limits}),
-    ]
+    names = ("min_duration", "max_duration", "min_short_side", "min_frame_rate", "max_frame_rate")
+    limits = {name: getattr(options, name) for name in names}
+    filters = [column_filter(_limits(options.min), _limits(options.max))]
+    if any(limit is not None for limit in limits.values()):  # else no file need be opened
+        filters.append(header_filter(**limits))
+    return filters
 
 
 def _frame_filters(options: argparse.Namespace, model: Any) -> list[Any]:
@@ -187,9 +185,9 @@ def _add_corpus_report(commands: Commands) -> None:
         "What is in a corpus, as report.json and report.html: durations, words, nouns and verbs, "
         "people, motion and grounding (Table 8 and Figure 5 of the paper).",
     )
-    command.add_argument("input", metavar="IN", type=Path, help="folder, CSV or JSONL table")
+    command.add_argument("input", metavar="IN", help="folder, CSV or JSONL table, here or remote")
     command.add_argument("output", metavar="OUT_DIR", type=Path, help="folder to write to")
-    command.add_argument("--root", type=Path, help="folder that all paths of IN lie in")
+    command.add_argument("--root", help="folder that all paths of IN lie in")
     command.add_argument("--preset", help="a model with a text tower, for the grounding score")
     command.add_argument("--wordnet", type=Path, help="folder of WordNet; default: nltk's own")
     command.add_argument("--sample", type=int, help="measure so many clips, drawn at random")

@@ -80,7 +80,7 @@ def embed(
                 )
                 found.append((embed_clips(model, clip[None])[0], start, end))
         except VideoError as error:
-            failed.append((str(file), str(error).removeprefix(f"{file}: ")))
+            failed.append((str(file), error.reason(file)))
         else:
             embeddings += [embedding for embedding, _, _ in found]
             times += [(start, end) for _, start, end in found]
@@ -148,7 +148,19 @@ def read_clip(
         )
     choose = SAMPLINGS[sampling]
     frames = read_video(file, start, end, num_frames=num_frames, sampling=choose).frames
-    chosen = frames[choose(len(frames), num_frames)]
+    return fit_frames(frames, num_frames, image_size, sampling, resize_method, crop)
+
+
+def fit_frames(
+    frames: np.ndarray,
+    num_frames: int,
+    image_size: tuple[int, int],
+    sampling: str = "uniform",
+    resize_method: str = "lanczos3",
+    crop: bool = True,
+) -> np.ndarray:
+    """Decoded frames uint8 [n, h, w, 3] -> [T, H, W, 3]; arguments as in `read_clip`."""
+    chosen = frames[SAMPLINGS[sampling](len(frames), num_frames)]
     if crop:
         (top, left), (height, width) = (
             part.numpy() for part in central_box(chosen.shape[1:3], image_size)

@@ -17,7 +17,7 @@ from posixpath import basename
 from keras_videoprism.data.decode import Decoders
 from keras_videoprism.data.manifest import Row
 from keras_videoprism.data.remote import join, list_files, read_text, remove, write_file
-from keras_videoprism.data.shard import Job, Receipt, read_receipt, write_shard
+from keras_videoprism.data.shard import Job, Receipt, plain_rows, read_receipt, write_shard
 
 _INTERVAL = 2.0  # seconds between two looks at the receipts
 # Threads: decoding is in child processes, and the JPEG encoder leaves Python's lock.
@@ -48,7 +48,7 @@ def write_on_cluster(
         raise ValueError(
             "Apache Beam is not installed: pip install 'keras-videoprism[records]'"
         ) from error
-    content = json.dumps([[str(row.path), *row[1:]] for row in rows])
+    content = json.dumps(plain_rows(rows))
     table = join(job.folder, f".rows-{hashlib.sha256(content.encode()).hexdigest()[:16]}.json")
     with write_file(table) as file:
         file.write_text(content, encoding="utf-8")

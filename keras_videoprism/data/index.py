@@ -169,16 +169,23 @@ def check_batches(
         raise ValueError("repeat=True gives full batches only: leave drop_remainder=True")
 
 
-def check_clips(
+def clip_options(
     index: RecordIndex,
     num_frames: int,
-    image_size: tuple[int, int],
+    image_size: int | tuple[int, int],
     num_classes: int | None,
     needs_caption: bool,
     sampling: str,
+    augment: bool,
+    flip: bool,
     caption: str,
-) -> None:
-    """ValueError unless each clip can be given as `read_records` is asked to."""
+) -> dict[str, Any]:
+    """The arguments of `load_clip` that give each clip as `read_records` is asked to.
+
+    Raises:
+        ValueError: the clips cannot be given so.
+    """
+    image_size = (image_size, image_size) if isinstance(image_size, int) else image_size
     for name, value, choices in (("sampling", sampling, SAMPLINGS), ("caption", caption, CAPTIONS)):
         if value not in choices:
             raise ValueError(f"{name} must be one of {choices}, received {value!r}")
@@ -198,3 +205,13 @@ def check_clips(
         raise ValueError(
             f"num_classes={num_classes}, but the records hold the label {index.num_classes - 1}"
         )
+    return {
+        "num_frames": num_frames,
+        "image_size": image_size,
+        "num_classes": num_classes,
+        "single_label": index.has_single_labels,
+        "sampling": sampling,
+        "augment": augment,
+        "flip": flip,
+        "caption": caption if needs_caption else None,
+    }

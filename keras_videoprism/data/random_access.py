@@ -14,7 +14,7 @@ import numpy as np
 from PIL import Image
 
 from keras_videoprism.data import schema
-from keras_videoprism.data.index import check_batches, check_clips, open_records
+from keras_videoprism.data.index import check_batches, clip_options, open_records
 from keras_videoprism.data.sample import AREA_RANGE, ASPECT_RANGE, uniform
 from keras_videoprism.data.tfrecord import read_record
 from keras_videoprism.data.tokenize import Tokenizer
@@ -84,21 +84,10 @@ def grain_dataset(
     except ImportError as error:
         raise ValueError(f"{error}: pip install 'keras-videoprism[grain]'") from error
     source = RecordSource(folders)
-    image_size = (image_size, image_size) if isinstance(image_size, int) else image_size
-    needs_caption = tokenizer is not None
     check_batches(source.index, batch_size, repeat, drop_remainder, 0, process)
-    check_clips(source.index, num_frames, image_size, num_classes, needs_caption, sampling, caption)
-    load = partial(
-        load_clip,
-        num_frames=num_frames,
-        image_size=image_size,
-        num_classes=num_classes,
-        single_label=source.index.has_single_labels,
-        sampling=sampling,
-        augment=augment,
-        flip=flip,
-        caption=caption if needs_caption else None,
-    )
+    needs_caption = tokenizer is not None
+    clip = num_frames, image_size, num_classes, needs_caption, sampling, augment, flip, caption
+    load = partial(load_clip, **clip_options(source.index, *clip))
     dataset = grain.MapDataset.source(source).seed(seed)
     if shuffle:
         dataset = dataset.shuffle()

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from keras_videoprism.data.index import RecordIndex, check_batches, check_clips, open_records
+from keras_videoprism.data.index import RecordIndex, check_batches, clip_options, open_records
 from keras_videoprism.data.load import load_clip
 from keras_videoprism.data.remote import known_to_tensorflow
 from keras_videoprism.data.tfrecord import read_record
@@ -83,22 +83,10 @@ def read_records(
         ValueError: what `open_records` finds, a missing caption or label, a bad argument.
     """
     index = open_records(path_or_paths)
-    image_size = (image_size, image_size) if isinstance(image_size, int) else image_size
-    needs_caption = tokenizer is not None
     check_batches(index, batch_size, repeat, drop_remainder, start, process)
-    check_clips(index, num_frames, image_size, num_classes, needs_caption, sampling, caption)
-    load = partial(
-        load_clip,
-        num_frames=num_frames,
-        image_size=image_size,
-        num_classes=num_classes,
-        single_label=index.has_single_labels,
-        sampling=sampling,
-        augment=augment,
-        flip=flip,
-        caption=caption if needs_caption else None,
-        seed=seed,
-    )
+    needs_caption = tokenizer is not None
+    clip = num_frames, image_size, num_classes, needs_caption, sampling, augment, flip, caption
+    load = partial(load_clip, seed=seed, **clip_options(index, *clip))
     common_size = batch_size * process[1]  # clips that all processes read in a step
     epoch_length = len(index.offsets)
     epoch_length -= epoch_length % common_size if drop_remainder else 0
@@ -182,7 +170,8 @@ def _clips(
     So batches stay full, and which clips are in a batch does not depend on where reading began.
     """
     bad_records = _BadRecords(index, max_bad_records)
-    record_at = _reader(index, bad_records)
+    here = all(known_to_tensorflow(file) for file in index.files)
+    record_at = _read_by_tensorflow(index) if here else _fetch(index, bad_records)
 
     def clip_at(epoch_and_position: Tensor) -> tf.data.Dataset:
         epoch, position = tf.unstack(epoch_and_position)
@@ -203,7 +192,6 @@ def _clips(
         )
         return attempts.concatenate(failure.flat_map(attempt)).take(1).map(note)
 
-    here = all(known_to_tensorflow(file) for file in index.files)
     in_flight = _IN_FLIGHT if here else max(_IN_FLIGHT, _REMOTE_IN_FLIGHT)
     options = tf.data.Options()
     if not here:  # TensorFlow's own threads are as many as cores, too few to wait in
@@ -214,7 +202,7 @@ def _clips(
     return clips.with_options(options)
 
 
-def _reader(index: RecordIndex, bad_records: _BadRecords) -> Callable[[Tensor], tf.data.Dataset]:
+def _read_by_tensorflow(index: RecordIndex) -> Callable[[Tensor], tf.data.Dataset]:
     """Function: position in the index -> a dataset of the one record there, checksums verified."""
     # Tensors, not arrays: these would be copied into the graph.
     files, shard_ids, offsets = (tf.constant(part) for part in index[:3])
@@ -229,19 +217,25 @@ def _reader(index: RecordIndex, bad_records: _BadRecords) -> Callable[[Tensor], 
         )
         return tf.data.experimental.from_variant(variant, tf.TensorSpec([], tf.string)).take(1)
 
-    def fetch(position: Tensor) -> tf.data.Dataset:
-        def whole(position: np.int64) -> bytes:
-            try:
-                return read_record(*index.place(int(position)))
-            except OSError as error:
-                bad_records.unreached[int(position)] = error
-                raise
+    return read
 
+
+def _fetch(index: RecordIndex, bad_records: _BadRecords) -> Callable[[Tensor], tf.data.Dataset]:
+    """The same where TensorFlow does not know the file system."""
+
+    def whole(position: np.int64) -> bytes:
+        try:
+            return read_record(*index.place(int(position)))
+        except OSError as error:
+            bad_records.unreached[int(position)] = error
+            raise
+
+    def read(position: Tensor) -> tf.data.Dataset:
         return tf.data.Dataset.from_tensors(position).map(
             lambda position: tf.ensure_shape(tf.numpy_function(whole, [position], tf.string), [])
         )
 
-    return read if all(known_to_tensorflow(file) for file in index.files) else fetch
+    return read
 
 
 def _tokenize(batch: dict[str, Tensor], tokenizer: Tokenizer) -> dict[str, Tensor]:

@@ -85,8 +85,7 @@ def write_shard(
         with write_file(path) as file, file.open("wb") as output:
             for position, record in enumerate(decoders.map(encode, rows)):
                 if isinstance(record, VideoError):
-                    reason = str(record).removeprefix(f"{rows[position].path}: ")
-                    receipt.skipped.append((position, reason))
+                    receipt.skipped.append((position, record.reason(rows[position].path)))
                 else:
                     receipt.record_sizes.append(output.write(framed(record)))
                     receipt.written.append(position)
@@ -122,8 +121,12 @@ def read_receipt(job: Job, index: int) -> tuple[str, Receipt]:
     return content.pop("fingerprint"), Receipt(**content)
 
 
+def plain_rows(rows: Sequence[Row]) -> list[list]:
+    """Rows as JSON knows them."""
+    return [[str(row.path), *row[1:]] for row in rows]
+
+
 def _fingerprint(job: Job, rows: Sequence[Row]) -> str:
     """Hash of all that the bytes of a shard depend on."""
-    content = [[str(row.path), *row[1:]] for row in rows]
-    key = json.dumps([SCHEMA_VERSION, job.source, job.options, content])
+    key = json.dumps([SCHEMA_VERSION, job.source, job.options, plain_rows(rows)])
     return hashlib.sha256(key.encode()).hexdigest()

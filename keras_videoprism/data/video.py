@@ -37,6 +37,10 @@ _TIME_TOLERANCE = 1e-5  # seconds; far below any frame interval
 class VideoError(ValueError):
     """A file that cannot be decoded; the message names the file and the reason."""
 
+    def reason(self, path: str | os.PathLike[str]) -> str:
+        """The message without the file, for lists that name it."""
+        return str(self).removeprefix(f"{path}: ")
+
 
 class Video(NamedTuple):
     """Frames uint8 [T, H, W, 3] (RGB) and their timestamps float64 [T] in seconds."""
@@ -141,11 +145,19 @@ def frame_times(
     Raises:
         VideoError: as `read_video`.
     """
+    return _scan(path, start, end)[0]
+
+
+def _scan(
+    path: str | os.PathLike[str], start: float | None, end: float | None
+) -> tuple[np.ndarray, int, int]:
+    """`frame_times`, and the height and width that the file tells."""
     if (start or 0) < 0 or (end is not None and end <= (start or 0)):
         raise VideoError(f"{path}: needs 0 <= start < end, received start={start}, end={end}")
     with _open(path) as (container, stream):
         times, last_end = _packet_times(container, stream, start or 0.0, end)
         duration = float((stream.duration or 0) * _tick(stream))
+        height, width = stream.codec_context.height, stream.codec_context.width
     if end is None and last_end < 0.9 * duration:
         raise VideoError(f"{path}: truncated: ends at {last_end:.2f} of {duration:.2f} s")
     chosen = np.unique([t for t in times if t >= (start or 0.0) and (end is None or t < end)])
@@ -153,7 +165,7 @@ def frame_times(
         raise VideoError(
             f"{path}: no frame between start={start} and end={end}; it ends at {last_end:.2f} s"
         )
-    return chosen
+    return chosen, height, width
 
 
 def read_header(
@@ -164,9 +176,7 @@ def read_header(
     Raises:
         VideoError: as `read_video`, but for damaged frames, which are not decoded.
     """
-    times = frame_times(path, start, end)
-    with _open(path) as (_, stream):
-        height, width = stream.codec_context.height, stream.codec_context.width
+    times, height, width = _scan(path, start, end)
     if len(times) == 1:
         return Header(0.0, height, width, 0.0)
     interval = float(times[-1] - times[0]) / (len(times) - 1)

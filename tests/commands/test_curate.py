@@ -14,7 +14,8 @@ from keras_videoprism.commands.curate import (
     short_side,
     text_embedder,
 )
-from keras_videoprism.data import read_manifest
+from keras_videoprism.commands.embed import embed
+from keras_videoprism.data import read_manifest, read_video
 from keras_videoprism.presets import save
 
 
@@ -105,6 +106,14 @@ def test_corpus_report(folder, preset, tmp_path, capsys):
     assert "<h1>" in (tmp_path / "report" / "report.html").read_text()
     assert call("corpus-report", *arguments[:2], "--wordnet", tmp_path) == 2
     assert "nltk.downloader" in capsys.readouterr().err
+
+
+def test_clips_are_embedded_as_by_embed(text_tower, video_folder):
+    """Frames of 48 x 64 pixels are cropped to the model's aspect, not squeezed."""
+    file = sorted(video_folder.glob("*.mp4"))[0]
+    expected = embed(text_tower, [file]).embeddings[0]
+    found = clip_embedder(text_tower)(read_video(file).frames)
+    np.testing.assert_allclose(found, expected, atol=1e-6)
 
 
 def test_what_is_asked_of_a_model(text_tower):

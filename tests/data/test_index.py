@@ -10,6 +10,7 @@ from keras_videoprism.data.index import open_records
 from keras_videoprism.data.manifest import read_manifest
 from keras_videoprism.data.tfrecord import record_sizes
 from keras_videoprism.data.write import write_records
+from tests.data.conftest import upload_folder
 
 
 @pytest.fixture(scope="module")
@@ -75,9 +76,7 @@ def test_sizes_in_the_summary_spare_the_headers(folder, monkeypatch):
 @pytest.fixture
 def remote_folder(folder, s3, tmp_path):
     """The same records on the S3 server."""
-    for file in folder.iterdir():
-        remote.upload(file, f"{s3}/{tmp_path.name}/{file.name}")
-    return f"{s3}/{tmp_path.name}"
+    return upload_folder(folder, f"{s3}/{tmp_path.name}")
 
 
 def test_a_remote_folder_has_the_same_index(folder, remote_folder):

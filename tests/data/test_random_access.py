@@ -8,7 +8,6 @@ import pytest
 import tensorflow as tf
 
 from keras_videoprism.data.augment import central_box
-from keras_videoprism.data.manifest import read_manifest
 from keras_videoprism.data.random_access import (
     RecordSource,
     _central_box,
@@ -18,25 +17,10 @@ from keras_videoprism.data.random_access import (
 )
 from keras_videoprism.data.read import read_records
 from keras_videoprism.data.sample import uniform
-from keras_videoprism.data.tokenize import train_tokenizer
-from keras_videoprism.data.write import write_records
 
 pytest.importorskip("grain")
 READING = {"batch_size": 2, "num_frames": 4, "image_size": (48, 48)}
 RANDOM = {"augment": True, "flip": True, "sampling": "random_segment", "shuffle": True}
-
-
-@pytest.fixture(scope="module")
-def folder(video_folder, tmp_path_factory):
-    folder = tmp_path_factory.mktemp("records") / "a"
-    write_records(read_manifest(video_folder), folder, num_shards=2)
-    return folder
-
-
-@pytest.fixture(scope="module")
-def tokenizer(video_folder, tmp_path_factory):
-    texts = [row.captions[0] for row in read_manifest(video_folder)]
-    return train_tokenizer(texts, 40, tmp_path_factory.mktemp("spm") / "a.spm")
 
 
 def test_source_gives_the_clips_in_order(folder):

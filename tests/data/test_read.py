@@ -13,17 +13,10 @@ from keras_videoprism.data.manifest import read_manifest
 from keras_videoprism.data.read import read_records
 from keras_videoprism.data.schema import SCHEMA_VERSION, encode_clip
 from keras_videoprism.data.tfrecord import read_record
-from keras_videoprism.data.tokenize import train_tokenizer
 from keras_videoprism.data.write import write_records
+from tests.data.conftest import upload_folder
 
 SIZE = {"num_frames": 4, "image_size": (24, 36)}
-
-
-@pytest.fixture(scope="module")
-def folder(video_folder, tmp_path_factory):
-    folder = tmp_path_factory.mktemp("records") / "a"
-    write_records(read_manifest(video_folder), folder, num_shards=2)
-    return folder
 
 
 @pytest.fixture(scope="module")
@@ -35,12 +28,6 @@ def bare_folder(video_folder, tmp_path_factory):
     folder = tmp_path_factory.mktemp("records") / "b"
     write_records(rows, folder, num_frames=2)
     return folder
-
-
-@pytest.fixture(scope="module")
-def tokenizer(video_folder, tmp_path_factory):
-    texts = [row.captions[0] for row in read_manifest(video_folder)]
-    return train_tokenizer([*texts, "one", "two"], 50, tmp_path_factory.mktemp("spm") / "a.spm")
 
 
 def batches(dataset, count: int | None = None) -> list[dict[str, np.ndarray]]:
@@ -299,8 +286,7 @@ def write_clips(folder: Path, broken) -> None:
 
 
 def test_a_remote_folder_gives_the_same_batches(folder, s3):
-    for file in folder.iterdir():
-        remote.upload(file, f"{s3}/batches/{file.name}")
+    upload_folder(folder, f"{s3}/batches")
     options = {"batch_size": 2, "num_frames": 3, "image_size": 24, "augment": True, "seed": 3}
     options |= {"shuffle": True, "repeat": True, "sampling": "random_segment", "start": 1}
     datasets = [read_records(path, **options) for path in (folder, f"{s3}/batches")]
@@ -314,8 +300,7 @@ def test_a_damaged_record_of_a_remote_folder_is_named(folder, s3, tmp_path):
     content = bytearray(shard.read_bytes())
     content[-100] ^= 1  # in the last record, which opening does not look at
     shard.write_bytes(content)
-    for file in copy.iterdir():
-        remote.upload(file, f"{s3}/damaged/{file.name}")
+    upload_folder(copy, f"{s3}/damaged")
     dataset = read_records(f"{s3}/damaged", batch_size=6, num_frames=1, image_size=24)
     with pytest.raises(tf.errors.InvalidArgumentError, match=f"{shard.name}: the record at byte"):
         next(iter(dataset))
@@ -323,9 +308,7 @@ def test_a_damaged_record_of_a_remote_folder_is_named(folder, s3, tmp_path):
 
 @pytest.fixture
 def remote_folder(folder, s3, tmp_path):
-    for file in folder.iterdir():
-        remote.upload(file, f"{s3}/{tmp_path.name}/{file.name}")
-    return f"{s3}/{tmp_path.name}"
+    return upload_folder(folder, f"{s3}/{tmp_path.name}")
 
 
 def test_many_remote_reads_are_in_flight(remote_folder, monkeypatch):

@@ -217,7 +217,7 @@ def _first_seconds(row: Row) -> Row:
 
 
 def _fail(row: Row, error: VideoError, failed: dict[Row, str]) -> list[float]:
-    failed.setdefault(row, str(error).removeprefix(f"{row.path}: "))
+    failed.setdefault(row, error.reason(row.path))
     return []
 
 

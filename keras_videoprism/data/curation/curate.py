@@ -93,7 +93,7 @@ def curate(
         [(verdict, record) for _, verdict, record in judged if isinstance(verdict, Row)],
         [(row, verdict) for row, verdict, _ in judged if isinstance(verdict, Fault)],
         [
-            (row.name, str(verdict).removeprefix(f"{row.path}: "))
+            (row.name, verdict.reason(row.path))
             for row, verdict in tried
             if isinstance(verdict, VideoError)
         ],
