@@ -63,9 +63,7 @@ FLAT, BLOCKS, UNMASKED = "stage 2, BEVT flat", "stage 2, BEVT blocks", "stage 2,
 SIDES = {
     "stage1": (HALF, DENSE, KERAS_HUB),
     "stage2": (FLAT, BLOCKS, UNMASKED),
-    "memory": tuple(
-        f"stage {n}, {side}" for n in (1, 2) for side in (ONE_BATCH, IN_PARTS, REMAT)
-    ),
+    "memory": tuple(f"stage {n}, {side}" for n in (1, 2) for side in (ONE_BATCH, IN_PARTS, REMAT)),
     "forward": tuple(benchmark_forward.SIDES),
     "reader": (READER, AUGMENTED, BARE_READER, TRAINING),
     "writer": (WRITER, BARE_WRITER, MANY),

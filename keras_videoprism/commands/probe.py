@@ -11,7 +11,7 @@ import tensorflow as tf
 from keras_videoprism.commands.embed import compile_forward
 from keras_videoprism.data import read_records
 from keras_videoprism.evaluation.metrics import mean_average_precision, top_k_accuracy
-from keras_videoprism.models import VideoClassifier
+from keras_videoprism.models import VideoClassifier, VideoPrism
 
 
 class Features(NamedTuple):
@@ -21,13 +21,24 @@ class Features(NamedTuple):
     labels: np.ndarray
 
 
-def extract(encoder: keras.Model, batches: tf.data.Dataset) -> Features:
-    """Tokens of all clips, computed once."""
+def forward_of(encoder: keras.Model) -> keras.Model:
+    """The encoder as a model that is compiled to predict; it shares the encoder's weights."""
+    forward = keras.Sequential([encoder])
+    compile_forward(forward)
+    return forward
+
+
+def extract(forward: keras.Model, batches: tf.data.Dataset) -> Features:
+    """Tokens of all clips, computed once; `forward` is a result of `forward_of`.
+
+    Raises:
+        ValueError: the clips have no labels.
+    """
+    if "labels" not in batches.element_spec:
+        raise ValueError("a probe needs labels; these records have not one for each clip.")
     tokens, labels = [], []
-    predict = keras.Sequential([encoder])
-    compile_forward(predict)
     for batch in batches:
-        tokens.append(predict.predict_on_batch(batch["videos"].numpy()))
+        tokens.append(forward.predict_on_batch(batch["videos"].numpy()))
         labels.append(batch["labels"].numpy())
     return Features(np.concatenate(tokens), np.concatenate(labels))
 
@@ -47,6 +58,8 @@ def probe_features(
 
     The score is top-1 accuracy for class ids, mean average precision for multi-hot labels.
     """
+    for features in (train, test):
+        _check_labels(features.labels, num_classes)
     keras.utils.set_random_seed(seed)
     multi_label = train.labels.ndim == 2
     head = VideoClassifier(None, num_classes, num_heads=num_heads)
@@ -65,8 +78,40 @@ def probe_features(
     return top_k_accuracy(logits, test.labels)
 
 
+def _check_labels(labels: np.ndarray, num_classes: int) -> None:
+    """Keras would train on other ids without a word, towards NaN."""
+    found = (0, labels.shape[1] - 1) if labels.ndim == 2 else (labels.min(), labels.max())
+    if found[0] < 0 or found[1] >= num_classes:
+        raise ValueError(
+            f"labels must be in [0, {num_classes}); received {found[0]} to {found[1]}. Give the "
+            "number of classes that the records have."
+        )
+
+
+def labelled(
+    encoder: VideoPrism,
+    records: str | Path | Sequence[str | Path],
+    num_classes: int | None,
+    batch_size: int = 32,
+    num_frames: int | None = None,
+    image_size: tuple[int, int] | None = None,
+) -> tf.data.Dataset:
+    """All clips of record folders in order, native to the encoder unless told otherwise.
+
+    `num_classes` gives multi-hot labels, None class ids.
+    """
+    return read_records(
+        records,
+        batch_size=batch_size,
+        num_frames=num_frames or encoder.position_shape[0],
+        image_size=image_size or encoder.image_size,
+        num_classes=num_classes,
+        drop_remainder=False,
+    )
+
+
 def probe(
-    encoder: keras.Model,
+    encoder: VideoPrism,
     train_records: str | Path | Sequence[str | Path],
     test_records: str | Path | Sequence[str | Path],
     num_classes: int,
@@ -79,20 +124,24 @@ def probe(
 ) -> float:
     """Score of a frozen `VideoPrism` on labelled records; see `probe_features`."""
 
-    def features(records: str | Path | Sequence[str | Path]) -> Features:
-        batches = read_records(
-            records,
-            batch_size=batch_size,
-            num_frames=num_frames or encoder.position_shape[0],
-            image_size=image_size or encoder.image_size,
-            num_classes=num_classes if multi_label else None,
-            drop_remainder=False,
+    forward = forward_of(encoder)
+    train, test = (
+        extract(
+            forward,
+            labelled(
+                encoder,
+                records,
+                num_classes if multi_label else None,
+                batch_size=batch_size,
+                num_frames=num_frames,
+                image_size=image_size,
+            ),
         )
-        return extract(encoder, batches)
-
+        for records in (train_records, test_records)
+    )
     return probe_features(
-        features(train_records),
-        features(test_records),
+        train,
+        test,
         num_classes=num_classes,
         num_heads=encoder.num_heads,
         epochs=epochs,

@@ -133,11 +133,13 @@ class Transformer(keras.layers.Layer):
         padding_mask: Tensor = None,
         return_layers: bool = False,
     ) -> Tensor:
+        def run(block: TransformerBlock, x: Tensor) -> Tensor:
+            return block(x, attention_mask=attention_mask, padding_mask=padding_mask)
+
         outputs = []
         for block in self.blocks:
             # TensorFlow takes no keywords in what it computes again.
-            run = partial(block, attention_mask=attention_mask, padding_mask=padding_mask)
-            x = keras.remat(run)(x) if self.remat else run(x)
+            x = keras.remat(partial(run, block))(x) if self.remat else run(block, x)
             outputs.append(x)
         return outputs if return_layers else x
 

@@ -1,6 +1,7 @@
 import numpy as np
+import pytest
 
-from keras_videoprism.commands.probe import Features, extract, probe_features
+from keras_videoprism.commands.probe import Features, extract, forward_of, probe_features
 from keras_videoprism.models import VideoPrism
 
 
@@ -46,6 +47,13 @@ def test_extract_keeps_order_and_the_last_batch():
     )
     videos = np.random.default_rng(0).random((5, 2, 16, 16, 3), dtype="float32")
     arrays = {"videos": videos, "labels": np.arange(5)}
-    features = extract(encoder, tf.data.Dataset.from_tensor_slices(arrays).batch(2))
+    features = extract(forward_of(encoder), tf.data.Dataset.from_tensor_slices(arrays).batch(2))
     assert features.labels.tolist() == [0, 1, 2, 3, 4]
     np.testing.assert_allclose(features.tokens, np.asarray(encoder(videos)), atol=1e-5)
+
+
+def test_labels_that_do_not_fit():
+    rng = np.random.default_rng(0)
+    features = Features(rng.normal(size=(4, 8, 16)).astype("float32"), np.array([0, 1, 2, 3]))
+    with pytest.raises(ValueError, match=r"labels must be in \[0, 3\); received 0 to 3"):
+        probe_features(features, features, num_classes=3, num_heads=2)

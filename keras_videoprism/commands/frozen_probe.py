@@ -1,0 +1,101 @@
+"""What a frozen probe reads from the encoder while it is trained."""
+
+import csv
+from pathlib import Path
+from typing import Any
+
+import keras
+
+from keras_videoprism.commands.probe import extract, forward_of, labelled, probe_features
+from keras_videoprism.models import VideoPrism
+from keras_videoprism.training.callbacks import begin_table
+
+COLUMNS = ["step", "probe"]
+
+
+class FrozenProbe(keras.callbacks.Callback):
+    """Every n steps, trains a probe on the frozen encoder and scores it (section 3.1).
+
+    A loss that falls says little of what can be read from the tokens; this does. The first score,
+    before the first step, is that of the untrained encoder: the one to beat. Scores go to a CSV
+    file with the columns `step` and `probe`: top-1 accuracy, or mean average precision.
+
+    Args:
+        path: the CSV file; a run that goes on appends.
+        encoder: what `fit` trains, alone or as a part.
+        train_records, test_records: record folders with labels. All their clips are in memory as
+            tokens: take some thousand at most.
+        num_classes: number of classes.
+        every: number of steps between probes.
+        multi_label: several classes a clip.
+        num_frames, image_size: of the clips; default native.
+        epochs: of the probe.
+        seed: of the probe.
+
+    Raises:
+        ValueError: labels are missing or do not fit, when `fit` begins.
+    """
+
+    def __init__(
+        self,
+        path: str | Path,
+        encoder: VideoPrism,
+        train_records: str | Path,
+        test_records: str | Path,
+        num_classes: int,
+        every: int = 1000,
+        multi_label: bool = False,
+        num_frames: int | None = None,
+        image_size: tuple[int, int] | None = None,
+        epochs: int = 15,
+        seed: int = 0,
+    ) -> None:
+        super().__init__()
+        if every < 1:
+            raise ValueError(f"every must be at least 1; received {every}.")
+        self.path, self.every = Path(path), every
+        self._forward = forward_of(encoder)
+        classes = num_classes if multi_label else None
+        self._batches = [
+            labelled(encoder, records, classes, num_frames=num_frames, image_size=image_size)
+            for records in (train_records, test_records)
+        ]
+        self._settings: dict[str, Any] = {
+            "num_classes": num_classes,
+            "num_heads": encoder.num_heads,
+            "epochs": epochs,
+            "seed": seed,
+            "verbose": 0,
+        }
+        self._last: int | None = None  # step of the last score
+
+    def on_train_begin(self, logs: dict | None = None) -> None:
+        self._first = self._step = int(self.model.step)
+        if self._last is None:  # not again when the same run calls `fit` again
+            begin_table(self.path, COLUMNS, self._step)
+            with self.path.open(newline="", encoding="utf-8") as file:
+                self._last = max((int(row["step"]) for row in csv.DictReader(file)), default=-1)
+        self._score_if_due()
+
+    def on_epoch_begin(self, epoch: int, logs: dict | None = None) -> None:
+        self._first = self._step
+
+    def on_train_batch_begin(self, batch: int, logs: dict | None = None) -> None:
+        self._step = self._first + batch
+        self._score_if_due()
+
+    def on_epoch_end(self, epoch: int, logs: dict | None = None) -> None:
+        self._step += 1  # the last batch of the epoch
+
+    def on_train_end(self, logs: dict | None = None) -> None:
+        self._score_if_due()
+
+    def _score_if_due(self) -> None:
+        if self._step % self.every or self._step == self._last:
+            return
+        _ = self.model  # on JAX, asking for it brings the weights of the encoder up to date
+        train, test = (extract(self._forward, batches) for batches in self._batches)
+        score = probe_features(train, test, **self._settings)
+        with self.path.open("a", newline="", encoding="utf-8") as file:
+            csv.writer(file).writerow([self._step, score])
+        self._last = self._step
