@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -115,12 +116,20 @@ def test_a_run_that_is_killed_goes_on_to_the_same_weights(runs, stage, number, t
         np.testing.assert_array_equal(found, weight)
 
 
-def test_reading_begins_at_any_step(runs):
+@pytest.mark.parametrize(
+    ("order", "frames"), [("alternate", (4, 1)), ("mixed", (4, 4)), ("sequential", (1, 4))]
+)
+def test_reading_begins_at_any_step(runs, order, frames):
     """The batches of all sources are those that a reader from step 0 gives."""
-    sources = [Source(runs["stage1"]["records"][0], 2, frames, frames) for frames in (4, 1)]
-    whole = list(read_sources(sources, 24, seed=3).take(12).as_numpy_iterator())
-    assert {batch["videos"].shape[1] for batch in whole[:7]} == {4, 1}
-    for batch, expected in zip(read_sources(sources, 24, seed=3, start=7), whole[7:], strict=False):
+    folder = runs["stage1"]["records"][0]
+    sources = [
+        Source(folder, 2, count, weight) for count, weight in zip(frames, (4, 1), strict=True)
+    ]
+    read = partial(read_sources, sources, 24, seed=3, order=order, steps=12)
+    whole = list(read().take(12).as_numpy_iterator())
+    assert {batch["videos"].shape[1] for batch in whole} == set(frames)
+    assert {len(batch["videos"]) for batch in whole} == {2}
+    for batch, expected in zip(read(start=7), whole[7:], strict=False):
         assert batch.keys() == expected.keys()
         for key, value in expected.items():
             np.testing.assert_array_equal(batch[key], value)
