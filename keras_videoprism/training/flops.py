@@ -69,6 +69,8 @@ def stage1_work(stage: Stage1Model, grid: Grid, text_length: int) -> Work:
     model = stage.model
     learned = _encoder(stage.encoder, visible) + _pool(model, visible.tokens)
     learned += _text(model.text_encoder, text_length)
+    if stage.pixel_decoder is not None:
+        learned += _token_decoder(stage.pixel_decoder, visible.tokens, math.prod(grid))
     return Work(visible.tokens, 3 * learned + 2 * _patches(stage.encoder, grid))
 
 

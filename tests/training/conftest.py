@@ -53,6 +53,12 @@ def make_stage1(cls: type = Stage1Model, **arguments) -> Stage1Model:
     return cls(VideoPrismLvT(**SIZE, **TEXT), **arguments)
 
 
+def make_autoencoder(cls: type = Stage1Model, **arguments) -> Stage1Model:
+    """Stage 1 with the sigmoid loss and masked autoencoding."""
+    arguments = {"contrast": "sigmoid", "autoencoding_weight": 0.5, **DECODER, **arguments}
+    return make_stage1(cls, **arguments)
+
+
 def make_stage2(cls: type = Stage2Model, student_dim: int = 16, **arguments) -> Stage2Model:
     """A model of stage 2, always with the same weights.
 
@@ -79,5 +85,10 @@ def stage2() -> Callable[..., Stage2Model]:
 
 
 @pytest.fixture
-def stages(stage1, stage2) -> dict[str, Callable]:
-    return {"stage1": stage1, "stage2": stage2}
+def autoencoder() -> Callable[..., Stage1Model]:
+    return make_autoencoder
+
+
+@pytest.fixture
+def stages(stage1, stage2, autoencoder) -> dict[str, Callable]:
+    return {"stage1": stage1, "stage2": stage2, "autoencoder": autoencoder}

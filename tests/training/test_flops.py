@@ -65,6 +65,13 @@ def test_stage1_counts_the_products_of_jax(stage1, batch, dropping_ratio):
 
 
 @needs_jax
+def test_stage1_counts_the_pixel_decoder(autoencoder, batch):
+    stage = autoencoder()
+    similarities = 3 * 2 * 16 * (4**2 - 2**2) / 2
+    assert per_clip(stage, batch) - similarities == step_work(stage, batch(4)).flops / 4
+
+
+@needs_jax
 @pytest.mark.parametrize(
     "arguments",
     [{"num_masked_frames": 3}, {"mask": "tube", "student_dim": 24}, {"global_distillation": False}],
