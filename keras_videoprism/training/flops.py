@@ -12,8 +12,8 @@ from typing import NamedTuple
 
 import keras
 
-from keras_videoprism.layers.factorized_encoder import FactorizedEncoder
 from keras_videoprism.layers.global_decoder import GlobalDecoder
+from keras_videoprism.layers.joint_encoder import Encoder, JointEncoder
 from keras_videoprism.layers.map_pooler import MAPPooler
 from keras_videoprism.layers.masking import Grid, count_masked
 from keras_videoprism.layers.text_encoder import TextEncoder
@@ -135,13 +135,15 @@ def _transformer(transformer: Transformer, tokens: float, pairs: float) -> float
     return _products(transformer, tokens) + 4 * pairs * widths
 
 
-def _patches(encoder: FactorizedEncoder, grid: Grid) -> float:
+def _patches(encoder: Encoder, grid: Grid) -> float:
     """All patches are embedded, hidden ones too; no gradient goes on to the videos."""
     return _products(encoder.patch_embedding, math.prod(grid))
 
 
-def _encoder(encoder: FactorizedEncoder, visible: Visible) -> float:
-    """The two Transformers."""
+def _encoder(encoder: Encoder, visible: Visible) -> float:
+    """The two Transformers, or the one over all tokens."""
+    if isinstance(encoder, JointEncoder):
+        return _transformer(encoder.joint_encoder, visible.tokens, visible.tokens**2)
     space = _transformer(encoder.spatial_encoder, visible.tokens, visible.space_pairs)
     return space + _transformer(encoder.temporal_encoder, visible.tokens, visible.time_pairs)
 

@@ -6,7 +6,7 @@ from typing import Any
 import keras
 from keras import ops
 
-from keras_videoprism.layers.factorized_encoder import FactorizedEncoder
+from keras_videoprism.layers.joint_encoder import Encoder
 from keras_videoprism.layers.masking import (
     TubeVisible,
     count_masked,
@@ -131,7 +131,7 @@ class Stage1Model(Stage):
             )
 
     @property
-    def encoder(self) -> FactorizedEncoder:
+    def encoder(self) -> Encoder:
         return self.model.video_encoder.encoder
 
     def call(self, inputs: dict[str, Tensor], training: bool = False) -> dict[str, Tensor]:
