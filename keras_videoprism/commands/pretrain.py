@@ -27,6 +27,7 @@ from keras_videoprism.training import Stage1Model, Stage2Model
 from keras_videoprism.training.callbacks import StepLog, StopWhenBroken, WarnOfCollapse
 from keras_videoprism.training.checkpoints import Checkpoint, Counting, Curves
 from keras_videoprism.training.recipes import stage1_optimizer, stage2_optimizer
+from keras_videoprism.training.stage import Stage
 
 # Arguments of `pretrain` that may differ when a run goes on: they do not change what is trained.
 _FREE = ("output", "max_bad_records", "save_every", "keep", "force")
@@ -279,10 +280,11 @@ def _check_call(
     if stage == 2 and teacher is None:
         raise ValueError("stage 2 needs a teacher: the preset folder that stage 1 wrote.")
     cls = {1: Stage1Model, 2: Stage2Model}[stage]
-    known = list(inspect.signature(vars(cls)["__init__"]).parameters)
-    unknown = [name for name in stage_args if name not in known]
+    makers = [vars(each)["__init__"] for each in (cls, Stage)]
+    known = {name for maker in makers for name in inspect.signature(maker).parameters}
+    unknown = sorted(stage_args.keys() - known)
     if unknown:
-        raise ValueError(f"stage {stage} has no {unknown}; see {cls.__name__}: {known[2:-1]}.")
+        raise ValueError(f"stage {stage} has no {unknown}; see the arguments of {cls.__name__}.")
 
 
 def _optimizer(

@@ -142,9 +142,7 @@ def test_bad_arguments_are_told_before_any_work(tmp_path):
         pretrain(1, ["a", "b"], frames=(8, 8, 1), **settings)
     with pytest.raises(ValueError, match="teacher"):
         pretrain(2, ["a"], **settings)
-    with pytest.raises(
-        ValueError, match=r"stage 1 has no \['loss_on'\]; see Stage1Model: .*contrast"
-    ):
+    with pytest.raises(ValueError, match=r"stage 1 has no \['loss_on'\]; see .* of Stage1Model"):
         pretrain(1, ["a"], loss_on="all", **settings)
     with pytest.raises(ValueError, match="same num_frames"):
         pretrain(1, ["a", "b"], order="mixed", frames=(8, 1), **settings)
