@@ -4,6 +4,7 @@ import argparse
 import inspect
 import sys
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
 from keras_videoprism.commands import cli, curate, records
@@ -75,7 +76,7 @@ def _add_pretrain(commands: Commands) -> None:
         "Train stage 1 (contrast of videos and captions) or stage 2 (masked distillation).",
     )
     command.add_argument("stage", type=int, choices=(1, 2))
-    command.add_argument("records", nargs="+", help="record folders, alternating")
+    command.add_argument("records", nargs="+", help="record folders")
     command.add_argument("--output", type=Path, required=True, help="preset folder to write")
     command.add_argument(
         "--preset",
@@ -93,6 +94,12 @@ def _add_pretrain(commands: Commands) -> None:
     command.add_argument("--learning-rate", type=float, default=5e-4, help="peak (Table 10)")
     command.add_argument("--warmup-steps", type=int, help="default: a tenth of the steps")
     command.add_argument("--weights", nargs="+", type=float, help="how often each folder is drawn")
+    command.add_argument(
+        "--order",
+        choices=("alternate", "mixed", "sequential"),
+        default="alternate",
+        help="draw a folder for each step (default) or each clip, or take one after the other",
+    )
     command.add_argument(
         "--frames",
         nargs="+",
@@ -117,13 +124,47 @@ def _add_pretrain(commands: Commands) -> None:
     command.add_argument(
         "--force", action="store_true", help="go on with other arguments, such as more steps"
     )
+    _add_alternatives(command)
+
+
+# What `_add_alternatives` adds for one of the stages; left out, the stage's own default holds.
+STAGE_ARGUMENTS = (
+    *("contrast", "autoencoding_weight"),
+    *("mask", "num_masked_frames", "shuffle", "global_distillation", "loss_on"),
+)
+
+
+def _add_alternatives(command: argparse.ArgumentParser) -> None:
+    group = command.add_argument_group("alternatives of the paper's ablations")
+    group.add_argument(
+        "--attention", choices=("factorized", "joint"), help="default: that of the preset"
+    )
+    add = partial(group.add_argument, default=argparse.SUPPRESS)
+    add("--contrast", choices=("softmax", "sigmoid"), help="stage 1: loss; default softmax")
+    add(
+        "--autoencoding-weight",
+        type=float,
+        help="stage 1: weight of masked autoencoding; default 0",
+    )
+    add("--mask", choices=("bevt", "tube"), help="stage 2: default bevt")
+    add("--num-masked-frames", type=int, help="stage 2: frames of a bevt mask; default: any")
+    add("--no-shuffle", dest="shuffle", action="store_false", help="stage 2: tokens in place")
+    add(
+        "--no-global",
+        dest="global_distillation",
+        action="store_false",
+        help="stage 2: no loss of the global embedding",
+    )
+    add("--loss-on", choices=("all", "masked", "visible"), help="stage 2: tokens; default all")
 
 
 def _pretrain(options: argparse.Namespace) -> int:
     from keras_videoprism.commands.pretrain import pretrain
 
     arguments = vars(options)
-    pretrain(**{name: arguments[name] for name in inspect.signature(pretrain).parameters})
+    named = [name for name in inspect.signature(pretrain).parameters if name != "stage_args"]
+    given = [name for name in STAGE_ARGUMENTS if name in arguments]
+    pretrain(**{name: arguments[name] for name in (*named, *given)})
     return DONE
 
 

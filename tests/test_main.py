@@ -132,20 +132,28 @@ def test_pretrain_both_stages_and_probe(corpus, records, tmp_path, capsys):
     folders = [str(records / "curated"), str(records / "stills")]
     stage1 = ["pretrain", "1", *folders, "--frames", "4", "1", "--preset", str(tmp_path / "shape")]
     stage1 += ["--tokenizer", str(tmp_path / "vocabulary.spm"), "--micro-batches", "2"]
+    stage1 += ["--contrast", "sigmoid"]
     assert main([*stage1, "--output", str(tmp_path / "stage1"), *sizes]) == 0
     stage2 = ["pretrain", "2", folders[0], "--frames", "4", "--preset", str(tmp_path / "student")]
-    stage2 += ["--teacher", str(tmp_path / "stage1")]
+    stage2 += ["--teacher", str(tmp_path / "stage1"), "--no-global", "--mask", "tube"]
     assert main([*stage2, "--output", str(tmp_path / "stage2"), *sizes]) == 0
     curves = json.loads((tmp_path / "stage2" / "curves.json").read_text())
-    assert np.isfinite(curves["token_loss"]).all()
+    assert np.isfinite(curves["token_loss"]).all() and "global_loss" not in curves
     run = json.loads((tmp_path / "stage2.run" / "run.json").read_text())
     assert run["arguments"]["steps"] == 2 and run["arguments"]["batch_size"] == 4
+    assert run["arguments"]["mask"] == "tube" and "shuffle" not in run["arguments"]
     with (tmp_path / "stage1.run" / "steps.csv").open(newline="") as file:
         (row,) = csv.DictReader(file)
     assert row["step"] == "2" and np.isfinite(float(row["clips_per_second"]))
+    seen = [float(row[f"loss/{name}"] or "nan") for name in ("curated", "stills")]
+    assert np.isfinite(seen).any()
+    assert float(row["logit_bias"]) != -10.0
     probe = ["probe", folders[0], folders[0], "--preset", str(tmp_path / "stage2")]
     assert main([*probe, "--num-classes", "30", "--multi-label", "--epochs", "1"]) == 0
     assert "mean average precision" in capsys.readouterr().out
+    wrong = [*stage2, "--output", str(tmp_path / "out"), *sizes, "--contrast", "sigmoid"]
+    assert main(wrong) == 2
+    assert "stage 2 has no ['contrast']" in capsys.readouterr().err
     again = [*stage2, "--output", str(tmp_path / "stage2"), *sizes]
     assert main(again) == 2  # never overwrites
 

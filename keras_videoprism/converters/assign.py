@@ -28,6 +28,15 @@ def layer_rules(
     }
 
 
+def check_factorized(encoder: keras.Model, library: str) -> None:
+    """ValueError where another library cannot hold the encoder: all know one attention only."""
+    if encoder.attention != "factorized":
+        raise ValueError(
+            f"{library} has only factorized attention; received a model of {encoder.attention} "
+            "attention. Save it as a preset of this package instead."
+        )
+
+
 def variables_by_path(model: keras.Model) -> dict[str, keras.Variable]:
     """Path below the model -> variable, without the metric and seed variables."""
     return {variable.path: variable for variable in model.weights}

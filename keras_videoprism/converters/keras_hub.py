@@ -6,7 +6,7 @@ import keras
 import keras_hub
 import numpy as np
 
-from keras_videoprism.converters.assign import variables_by_path
+from keras_videoprism.converters.assign import check_factorized, variables_by_path
 from keras_videoprism.models.video_prism import VideoPrism
 from keras_videoprism.models.video_prism_lvt import VideoPrismLvT
 
@@ -87,6 +87,7 @@ def to_keras_hub(model: Model) -> keras.Model:
     """
     two_towers = isinstance(model, VideoPrismLvT)
     encoder = model.video_encoder if two_towers else model
+    check_factorized(encoder, "KerasHub")
     if two_towers and (
         model.text_norm_policy != "pre" or encoder.mlp_dim != 4 * encoder.hidden_dim
     ):

@@ -19,6 +19,7 @@ from keras_videoprism.converters.assign import (
     Rule,
     Table,
     assign,
+    check_factorized,
     layer_rules,
     same,
     variables_by_path,
@@ -168,8 +169,10 @@ def to_transformers(model: Model, folder: str | Path) -> None:
     """Write a folder that Transformers' `from_pretrained` loads; outputs are the same.
 
     Raises:
-        ValueError: a model that Transformers cannot express (text norms of the giant model).
+        ValueError: a model that Transformers cannot express (text norms of the giant model, joint
+            attention).
     """
+    check_factorized(video_prism_of(model), "Transformers")
     if getattr(model, "text_norm_policy", "pre") != "pre":
         raise ValueError("Transformers has no text tower with norm policy 'primer_hybrid'.")
     variables = variables_by_path(model)

@@ -14,7 +14,7 @@ _MODULES = {
     "curation.duplicates": ("find_duplicates",),
     "index": ("RecordIndex", "open_records"),
     "manifest": ("Row", "list_videos", "read_manifest", "read_table", "write_table"),
-    "mix": ("alternate", "num_draws"),
+    "mix": ("alternate", "mixed", "num_draws", "sequential"),
     "random_access": ("RecordSource", "grain_dataset"),
     "read": ("read_records",),
     "sample": ("random_segment", "uniform"),

@@ -123,9 +123,7 @@ class FactorizedEncoder(keras.layers.Layer):
 
     def grid(self, videos: Tensor) -> tuple[int, int, int]:
         """(T, rows, columns) of videos [B, T, H, W, 3], in patches."""
-        check_videos(videos, self.patch_size)
-        _, frames, height, width, _ = ops.shape(videos)
-        return frames, height // self.patch_size, width // self.patch_size
+        return grid_of(videos, self.patch_size)
 
     def _space(self, x: Tensor, frame_mask: Tensor = None) -> Tensor:
         """[B, T, N, D] -> the same: attention within each frame."""
@@ -206,15 +204,25 @@ class FactorizedEncoder(keras.layers.Layer):
         return self.temporal_norm(tokens)
 
     def compute_output_shape(self, input_shape: tuple) -> tuple:
-        batch, frames, height, width, _ = input_shape
-        known = None not in (frames, height, width)
-        tokens = (
-            frames * (height // self.patch_size) * (width // self.patch_size) if known else None
-        )
-        return (batch, tokens, self.hidden_dim)
+        return token_shape(input_shape, self.patch_size, self.hidden_dim)
 
     def compute_output_spec(self, videos: Tensor, **kwargs: Any) -> keras.KerasTensor:
         return keras.KerasTensor(self.compute_output_shape(videos.shape), dtype=self.compute_dtype)
+
+
+def grid_of(videos: Tensor, patch_size: int) -> tuple[int, int, int]:
+    """(T, rows, columns) of videos [B, T, H, W, 3], in patches."""
+    check_videos(videos, patch_size)
+    _, frames, height, width, _ = ops.shape(videos)
+    return frames, height // patch_size, width // patch_size
+
+
+def token_shape(video_shape: tuple, patch_size: int, hidden_dim: int) -> tuple:
+    """Shape [B, T*N, D] of the tokens of videos [B, T, H, W, 3]; None where it is not known."""
+    batch, frames, height, width, _ = video_shape
+    known = None not in (frames, height, width)
+    tokens = frames * (height // patch_size) * (width // patch_size) if known else None
+    return (batch, tokens, hidden_dim)
 
 
 def check_videos(videos: Tensor, patch_size: int) -> None:

@@ -6,13 +6,16 @@ import keras
 from keras_hub.models import Backbone
 
 from keras_videoprism.layers.factorized_encoder import EncoderFeatures, FactorizedEncoder
+from keras_videoprism.layers.joint_encoder import JointEncoder, JointFeatures
 from keras_videoprism.layers.masking import BlockVisible, TubeVisible
 from keras_videoprism.layers.typing import Tensor
+
+ENCODERS = {"factorized": FactorizedEncoder, "joint": JointEncoder}
 
 
 @keras.saving.register_keras_serializable(package="keras_videoprism")
 class VideoPrism(Backbone):
-    """VideoPrism's factorized video encoder (Table 9).
+    """VideoPrism's video encoder (Table 9).
 
     Any number of frames and any height and width that are multiples of the patch; the position
     tables are resized from their native size.
@@ -23,9 +26,11 @@ class VideoPrism(Backbone):
         hidden_dim: width D of the tokens.
         num_spatial_layers, num_temporal_layers, num_heads, mlp_dim: size of the Transformers.
         logit_cap: bound of the attention logits; None for no bound.
+        attention: "factorized" in space and time (the paper), or "joint" over all tokens in as many
+            layers (Table 24).
         dtype: dtype or policy of the computations.
 
-    Call arguments: see `FactorizedEncoder`.
+    Call arguments: see `FactorizedEncoder`, and `JointEncoder` for its features.
 
     Returns:
         Tokens [B, T*N, D].
@@ -46,11 +51,14 @@ class VideoPrism(Backbone):
         num_heads: int = 12,
         mlp_dim: int = 3072,
         logit_cap: float | None = 50.0,
+        attention: str = "factorized",
         dtype: Any = None,
         **kwargs: Any,
     ) -> None:
         refuse_unknown(kwargs)
-        encoder = FactorizedEncoder(
+        if attention not in ENCODERS:
+            raise ValueError(f"attention must be one of {[*ENCODERS]}; received {attention!r}.")
+        encoder = ENCODERS[attention](
             patch_size=patch_size,
             position_shape=position_shape,
             hidden_dim=hidden_dim,
@@ -73,6 +81,7 @@ class VideoPrism(Backbone):
         self.num_heads = num_heads
         self.mlp_dim = mlp_dim
         self.logit_cap = logit_cap
+        self.attention = attention
 
     @property
     def image_size(self) -> tuple[int, int]:
@@ -88,7 +97,7 @@ class VideoPrism(Backbone):
         return_features: bool = False,
         training: bool | None = None,
         mask: Tensor = None,
-    ) -> Tensor | EncoderFeatures:
+    ) -> Tensor | EncoderFeatures | JointFeatures:
         return self.encoder(
             videos, frame_mask=frame_mask, visible=visible, return_features=return_features
         )
@@ -104,6 +113,7 @@ class VideoPrism(Backbone):
             "num_heads": self.num_heads,
             "mlp_dim": self.mlp_dim,
             "logit_cap": self.logit_cap,
+            "attention": self.attention,
         }
 
     @classmethod

@@ -21,7 +21,7 @@ class VideoPrismLvT(Backbone):
 
     Args:
         patch_size, position_shape, hidden_dim, num_spatial_layers, num_temporal_layers, num_heads,
-        mlp_dim, logit_cap: see `VideoPrism`.
+        mlp_dim, logit_cap, attention: see `VideoPrism`.
         num_auxiliary_layers: Transformer layers over all tokens before the pooler. The released
             models have 2; the stage-1 model of the paper has none.
         vocabulary_size, num_text_layers, text_norm_policy: see `TextEncoder`; its MLP is 4D wide.
@@ -50,6 +50,7 @@ class VideoPrismLvT(Backbone):
         num_text_layers: int = 12,
         text_norm_policy: str = "pre",
         logit_cap: float | None = 50.0,
+        attention: str = "factorized",
         dtype: Any = None,
         **kwargs: Any,
     ) -> None:
@@ -63,6 +64,7 @@ class VideoPrismLvT(Backbone):
             num_heads=num_heads,
             mlp_dim=mlp_dim,
             logit_cap=logit_cap,
+            attention=attention,
             dtype=dtype,
             name="video_encoder",
         )

@@ -6,7 +6,7 @@ import os
 import time
 import warnings
 from collections import defaultdict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -37,10 +37,12 @@ class StepLog(keras.callbacks.Callback):
     TensorFlow the compiled step fetches the batch, so that neither it nor the wait is seen.
 
     The loss and what `summaries` gives are means over the steps of the epoch so far, as Keras
-    logs them; `gradient_norm`, `skipped_steps` and `temperature` are those of the step. Speeds are
-    means since the row before; the first step of a `fit`, which compiles, is not among them, but a
-    later batch of another shape compiles too. A callback that looks at each step makes Keras wait
-    for the end of each step, so the device does nothing while the step waits for data.
+    logs them; `batch_loss`, `gradient_norm`, `skipped_steps` and `temperature` are those of the
+    step. `loss/<name>` is the mean of `batch_loss` over the steps of a source since the row before;
+    it is empty where there were none. Speeds are means since the row before; the first step of a
+    `fit`, which compiles, is not among them, but a later batch of another shape compiles too. A
+    callback that looks at each step makes Keras wait for the end of each step, so the device does
+    nothing while the step waits for data.
 
     A run that goes on appends; rows of steps after the one where it goes on are removed, so that
     the file is that of a run that was never stopped.
@@ -49,18 +51,27 @@ class StepLog(keras.callbacks.Callback):
         path: the CSV file.
         every: number of steps between rows.
         peak_flops: operations per second that all devices of the run could do; None for no `mfu`.
+        sources: names of the sources, where each step trains on one of them.
+        source_of: number of a step, from 0 on -> name of its source.
 
     Raises:
         ValueError: the file has other columns.
     """
 
     def __init__(
-        self, path: str | os.PathLike[str], every: int = 50, peak_flops: float | None = None
+        self,
+        path: str | os.PathLike[str],
+        every: int = 50,
+        peak_flops: float | None = None,
+        sources: Sequence[str] = (),
+        source_of: Callable[[int], str] | None = None,
     ) -> None:
         super().__init__()
         if every < 1:
             raise ValueError(f"every must be at least 1; received {every}.")
         self.path, self.every, self.peak_flops = Path(path), every, peak_flops
+        self.sources, self.source_of = tuple(sources), source_of
+        self._losses: dict[str, list[float]] = defaultdict(list)  # of each source, as `_sums`
         self.columns: list[str] = []
         self._work: dict[tuple, Work] = {}  # of a step on batches of these shapes
         self._seen: dict[str, float] = {}  # of this step's batch
@@ -79,6 +90,8 @@ class StepLog(keras.callbacks.Callback):
             self._ended = time.perf_counter()
 
     def on_train_batch_end(self, batch: int, logs: Logs | None = None) -> None:
+        if self.source_of is not None:
+            self._losses[self.source_of(self._step)].append((logs or {})["batch_loss"])
         self._step += 1
         if self._ended is not None:
             seconds = time.perf_counter() - self._ended
@@ -87,6 +100,7 @@ class StepLog(keras.callbacks.Callback):
         if self._step % self.every == 0:
             self._write(logs or {})
             self._sums.clear()
+            self._losses.clear()
         self._ended = time.perf_counter()
 
     def on_train_end(self, logs: Logs | None = None) -> None:
@@ -113,6 +127,7 @@ class StepLog(keras.callbacks.Callback):
         row = {
             "step": self._step,
             **logs,
+            **{f"loss/{name}": mean_or_empty(self._losses[name]) for name in self.sources},
             "learning_rate": float(self.model.optimizer.learning_rate),
             **rates(self._sums or self._seen, self.peak_flops),  # nan after the first step
             **peak_memory(),
@@ -148,6 +163,11 @@ def rates(sums: dict[str, float], peak_flops: float | None = None) -> Logs:
     if peak_flops is not None:
         speeds["mfu"] = speeds["flops_per_second"] / peak_flops
     return {**speeds, "waiting_share": sums["waited"] / seconds}
+
+
+def mean_or_empty(values: Sequence[float]) -> float | str:
+    """The mean; an empty cell of a table for no values."""
+    return sum(values) / len(values) if values else ""
 
 
 def peak_memory() -> dict[str, int]:

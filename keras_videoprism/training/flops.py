@@ -12,8 +12,8 @@ from typing import NamedTuple
 
 import keras
 
-from keras_videoprism.layers.factorized_encoder import FactorizedEncoder
 from keras_videoprism.layers.global_decoder import GlobalDecoder
+from keras_videoprism.layers.joint_encoder import Encoder, JointEncoder
 from keras_videoprism.layers.map_pooler import MAPPooler
 from keras_videoprism.layers.masking import Grid, count_masked
 from keras_videoprism.layers.text_encoder import TextEncoder
@@ -69,6 +69,8 @@ def stage1_work(stage: Stage1Model, grid: Grid, text_length: int) -> Work:
     model = stage.model
     learned = _encoder(stage.encoder, visible) + _pool(model, visible.tokens)
     learned += _text(model.text_encoder, text_length)
+    if stage.pixel_decoder is not None:
+        learned += _token_decoder(stage.pixel_decoder, visible.tokens, math.prod(grid))
     return Work(visible.tokens, 3 * learned + 2 * _patches(stage.encoder, grid))
 
 
@@ -133,13 +135,15 @@ def _transformer(transformer: Transformer, tokens: float, pairs: float) -> float
     return _products(transformer, tokens) + 4 * pairs * widths
 
 
-def _patches(encoder: FactorizedEncoder, grid: Grid) -> float:
+def _patches(encoder: Encoder, grid: Grid) -> float:
     """All patches are embedded, hidden ones too; no gradient goes on to the videos."""
     return _products(encoder.patch_embedding, math.prod(grid))
 
 
-def _encoder(encoder: FactorizedEncoder, visible: Visible) -> float:
-    """The two Transformers."""
+def _encoder(encoder: Encoder, visible: Visible) -> float:
+    """The two Transformers, or the one over all tokens."""
+    if isinstance(encoder, JointEncoder):
+        return _transformer(encoder.joint_encoder, visible.tokens, visible.tokens**2)
     space = _transformer(encoder.spatial_encoder, visible.tokens, visible.space_pairs)
     return space + _transformer(encoder.temporal_encoder, visible.tokens, visible.time_pairs)
 

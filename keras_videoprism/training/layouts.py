@@ -35,7 +35,7 @@ REPLICATED = (
     r".*/(spatial|temporal)_position/table",
     r".*/(class_token|mask_token)",
     r".*/classifier/(kernel|bias)",
-    r".*/(log_logit_scale|step|skipped_steps)",
+    r".*/(log_logit_scale|logit_bias|step|skipped_steps)",
 )
 
 

@@ -6,7 +6,8 @@ import keras
 import numpy as np
 from keras import ops
 
-from keras_videoprism.layers.factorized_encoder import FactorizedEncoder, check_videos
+from keras_videoprism.layers.factorized_encoder import check_videos
+from keras_videoprism.layers.joint_encoder import Encoder
 from keras_videoprism.layers.transformer import Transformer
 from keras_videoprism.layers.typing import Tensor
 from keras_videoprism.training.train_step import gather, num_replicas, num_shares, train_step
@@ -38,7 +39,7 @@ class Stage(keras.Model):
         self.built = True  # parts are built when they are made; a symbolic build would trace twice
 
     @property
-    def encoder(self) -> FactorizedEncoder:
+    def encoder(self) -> Encoder:
         """The encoder that learns."""
         raise NotImplementedError
 

@@ -4,11 +4,12 @@ from typing import Any
 
 from keras import ops
 
-from keras_videoprism.layers.factorized_encoder import FactorizedEncoder
 from keras_videoprism.layers.global_decoder import GlobalDecoder
+from keras_videoprism.layers.joint_encoder import Encoder
 from keras_videoprism.layers.masking import (
     bevt_block_visible,
     bevt_visible,
+    count_masked,
     slots_in_place,
     slots_shuffled,
     tube_visible,
@@ -108,7 +109,7 @@ class Stage2Model(Stage):
             self.add_summaries("global_loss", "embedding_std")
 
     @property
-    def encoder(self) -> FactorizedEncoder:
+    def encoder(self) -> Encoder:
         return self.student.encoder
 
     def call(self, inputs: dict[str, Tensor], training: bool = False) -> dict[str, Tensor]:
@@ -174,4 +175,11 @@ class Stage2Model(Stage):
 
     def check_batch(self, batch: dict[str, Tensor]) -> None:
         super().check_batch(batch)
-        self.visible(batch["clip_id"], self.encoder.grid(batch["videos"]))
+        frames, rows, columns = self.encoder.grid(batch["videos"])
+        self.visible(batch["clip_id"], (frames, rows, columns))
+        patches = rows * columns if self.mask == "tube" else frames * rows * columns
+        if self.loss_on == "masked" and count_masked(self.masking_ratio, patches) == 0:
+            raise ValueError(
+                f"loss_on='masked' needs masked tokens; a masking_ratio of {self.masking_ratio} "
+                f"masks none of {patches}. Raise it, or take loss_on='all'."
+            )

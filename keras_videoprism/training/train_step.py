@@ -1,7 +1,8 @@
 """The training step of both stages on each backend: the only code that knows backends.
 
 It adds to Keras' step: micro-batches, gradients that are not finite are skipped and counted, and
-the gradient norm is logged. With one micro-batch and finite gradients it equals Keras' step.
+the gradient norm and the loss of this step alone (`batch_loss`) are logged. With one micro-batch
+and finite gradients it equals Keras' step.
 
 A loss over a whole batch cannot be accumulated over parts of it. So the outputs of all parts come
 first, without gradients; the loss of their concatenation gives the gradient of the outputs; then
@@ -86,7 +87,7 @@ def _jax_whole(model: keras.Model, state: tuple, data: tuple) -> tuple:
         optimizer_variables=optimizer_variables,
     )
     logs, metrics = model._update_metrics_variables(metrics, loss, *data[:2], y_pred, data[2])
-    return gradients, metrics, logs
+    return gradients, metrics, {**logs, "batch_loss": loss}
 
 
 def _jax_accumulated(model: keras.Model, state: tuple, data: tuple) -> tuple:
@@ -102,7 +103,8 @@ def _jax_accumulated(model: keras.Model, state: tuple, data: tuple) -> tuple:
     (gradients, metrics), logs = jax.lax.scan(
         add, (zeros, state[3]), micro_batches.split(data[0], parts)
     )
-    last = jax.tree.map(lambda log: log[-1], logs)
+    last = {name: log[-1] for name, log in logs.items()}
+    last["batch_loss"] = ops.mean(logs["batch_loss"])
     return jax.tree.map(lambda g: g / parts, gradients), metrics, last
 
 
@@ -134,7 +136,7 @@ def _jax_cached(model: keras.Model, state: tuple, data: tuple) -> tuple:
     output_gradients = micro_batches.split(output_gradients, model.num_micro_batches)
     gradients, _ = jax.lax.scan(add, gradients, (parts, output_gradients))
     logs, metrics = model._update_metrics_variables(metrics, loss, x, None, y_pred, None)
-    return gradients, metrics, logs
+    return gradients, metrics, {**logs, "batch_loss": loss}
 
 
 def _jax_scope(constant: tuple, state: tuple, function: Callable) -> tuple:
@@ -152,24 +154,24 @@ def _jax_scope(constant: tuple, state: tuple, function: Callable) -> tuple:
 def _imperative_step(model: keras.Model, data: Tensor) -> dict[str, Tensor]:
     x, _, _ = keras.utils.unpack_x_y_sample_weight(data)
     if model.num_micro_batches == 1:
-        gradients = _whole(model, x)
+        gradients, loss = _whole(model, x)
     elif model.loss_spans_batch:
-        gradients = _cached(model, x)
+        gradients, loss = _cached(model, x)
     else:
-        gradients = _accumulated(model, x)
+        gradients, loss = _accumulated(model, x)
     gradients = _sum_over_replicas(gradients)
     norm = _global_norm([_dense(gradient) for gradient in gradients if gradient is not None])
     finite = ops.isfinite(norm)
     _apply(model, gradients, finite)
-    more = model.count_step(finite)
-    return {**model.get_metrics_result(), "gradient_norm": norm, **more}
+    more = {"gradient_norm": norm, **model.count_step(finite)}
+    return {**model.get_metrics_result(), "batch_loss": _over_replicas(loss), **more}
 
 
 def _values(model: keras.Model) -> list[Tensor]:
     return [variable.value for variable in model.trainable_variables]
 
 
-def _whole(model: keras.Model, x: dict[str, Tensor]) -> list[Tensor]:
+def _whole(model: keras.Model, x: dict[str, Tensor]) -> tuple[list[Tensor], Tensor]:
     def forward() -> tuple:
         y_pred = model(x, training=True)
         loss = model.compute_loss(x=x, y_pred=y_pred, training=True)
@@ -177,18 +179,22 @@ def _whole(model: keras.Model, x: dict[str, Tensor]) -> list[Tensor]:
 
     (_, (loss, y_pred)), gradients = _value_and_grad(forward, _values(model))
     _log(model, x, loss, y_pred)
-    return gradients
+    return gradients, loss
 
 
-def _accumulated(model: keras.Model, x: dict[str, Tensor]) -> list[Tensor]:
+def _accumulated(model: keras.Model, x: dict[str, Tensor]) -> tuple[list[Tensor], Tensor]:
     parts = model.num_micro_batches
     total: list[Tensor] = []
+    losses = []
     for part in micro_batches.split_list(x, parts):
-        total = _add(total, _whole(model, part))
-    return [None if gradient is None else gradient / parts for gradient in total]
+        gradients, loss = _whole(model, part)
+        total = _add(total, gradients)
+        losses.append(loss)
+    gradients = [None if gradient is None else gradient / parts for gradient in total]
+    return gradients, sum(losses) / parts
 
 
-def _cached(model: keras.Model, x: dict[str, Tensor]) -> list[Tensor]:
+def _cached(model: keras.Model, x: dict[str, Tensor]) -> tuple[list[Tensor], Tensor]:
     parts = micro_batches.split_list(x, model.num_micro_batches)
     outputs = [_detach(model(part, training=True)) for part in parts]
     y_pred = {
@@ -214,7 +220,7 @@ def _cached(model: keras.Model, x: dict[str, Tensor]) -> list[Tensor]:
         _, more = _value_and_grad(outputs_of, values, [g[index] for g in output_gradients])
         total = _add(total, more)
     _log(model, x, loss, y_pred)
-    return total
+    return total, loss
 
 
 def _add(total: list[Tensor], more: list[Tensor]) -> list[Tensor]:
@@ -328,6 +334,15 @@ def _sum_over_replicas(gradients: list[Tensor]) -> list[Tensor]:
     known = [_dense(gradient) for gradient in gradients if gradient is not None]
     summed = iter(tf.distribute.get_replica_context().all_reduce("SUM", known))
     return [None if gradient is None else next(summed) for gradient in gradients]
+
+
+def _over_replicas(loss: Tensor) -> Tensor:
+    """The loss of the whole batch; each replica divided its own by their number."""
+    if num_replicas() == 1:
+        return ops.stop_gradient(loss)  # torch: without its graph
+    import tensorflow as tf
+
+    return tf.distribute.get_replica_context().all_reduce("SUM", loss)
 
 
 def _apply_on_replicas(model: keras.Model, gradients: list[Tensor], finite: Tensor) -> None:

@@ -1,10 +1,12 @@
 """`KILLS=20 pytest tests/commands/test_pretrain.py -k killed` kills twenty runs of each stage."""
 
+import csv
 import json
 import os
 import signal
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -115,12 +117,20 @@ def test_a_run_that_is_killed_goes_on_to_the_same_weights(runs, stage, number, t
         np.testing.assert_array_equal(found, weight)
 
 
-def test_reading_begins_at_any_step(runs):
+@pytest.mark.parametrize(
+    ("order", "frames"), [("alternate", (4, 1)), ("mixed", (4, 4)), ("sequential", (1, 4))]
+)
+def test_reading_begins_at_any_step(runs, order, frames):
     """The batches of all sources are those that a reader from step 0 gives."""
-    sources = [Source(runs["stage1"]["records"][0], 2, frames, frames) for frames in (4, 1)]
-    whole = list(read_sources(sources, 24, seed=3).take(12).as_numpy_iterator())
-    assert {batch["videos"].shape[1] for batch in whole[:7]} == {4, 1}
-    for batch, expected in zip(read_sources(sources, 24, seed=3, start=7), whole[7:], strict=False):
+    folder = runs["stage1"]["records"][0]
+    sources = [
+        Source(folder, 2, count, weight) for count, weight in zip(frames, (4, 1), strict=True)
+    ]
+    read = partial(read_sources, sources, 24, seed=3, order=order, steps=12)
+    whole = list(read().take(12).as_numpy_iterator())
+    assert {batch["videos"].shape[1] for batch in whole} == set(frames)
+    assert {len(batch["videos"]) for batch in whole} == {2}
+    for batch, expected in zip(read(start=7), whole[7:], strict=False):
         assert batch.keys() == expected.keys()
         for key, value in expected.items():
             np.testing.assert_array_equal(batch[key], value)
@@ -132,9 +142,44 @@ def test_bad_arguments_are_told_before_any_work(tmp_path):
         pretrain(1, ["a", "b"], frames=(8, 8, 1), **settings)
     with pytest.raises(ValueError, match="teacher"):
         pretrain(2, ["a"], **settings)
+    with pytest.raises(ValueError, match=r"stage 1 has no \['loss_on'\]; see .* of Stage1Model"):
+        pretrain(1, ["a"], loss_on="all", **settings)
+    with pytest.raises(ValueError, match="same num_frames"):
+        pretrain(1, ["a", "b"], order="mixed", frames=(8, 1), **settings)
     (tmp_path / "out").mkdir()
     with pytest.raises(ValueError, match="exists"):
         pretrain(1, ["a"], **settings)
+
+
+def test_tuning_without_masks_starts_from_the_written_preset(runs, tmp_path):
+    """Its weights, its tokenizer, and all tokens of each clip."""
+    written = runs["stage1"]["output"]
+    changes = {"preset": written, "tokenizer": None, "output": str(tmp_path / "tuned"), "steps": 2}
+    changes |= {"init": True, "masking_ratio": 0.0, "learning_rate": 0.0}
+    pretrain(**{**runs["stage1"], **changes})
+    before, tuned = presets.from_preset(written), presets.from_preset(tmp_path / "tuned")
+    for weight, expected in zip(tuned.get_weights(), before.get_weights(), strict=True):
+        np.testing.assert_array_equal(weight, expected)
+    assert tuned.tokenizer.vocabulary_size == before.tokenizer.vocabulary_size
+    with (tmp_path / "tuned.run" / "steps.csv").open(newline="") as file:
+        (row,) = csv.DictReader(file)
+    tokens = float(row["visible_tokens_per_second"]) * float(row["seconds_per_step"])
+    assert tokens == pytest.approx(2 * 4 * 9)
+
+
+def test_the_other_ways_of_stage_1(runs, tmp_path):
+    """Joint attention, mixed sources, the sigmoid loss and autoencoding, in one run."""
+    decoder = {"decoder_dim": 16, "decoder_layers": 1, "decoder_heads": 2, "decoder_mlp_dim": 32}
+    others = {"attention": "joint", "order": "mixed", "contrast": "sigmoid"}
+    others |= {"autoencoding_weight": 0.5, "steps": 1, "output": str(tmp_path / "out"), **decoder}
+    curves = pretrain(**{**runs["stage1"], **others})
+    assert curves["reconstruction_loss"][0] > 0 and "logit_bias" in curves
+    assert presets.from_preset(tmp_path / "out").video_encoder.attention == "joint"
+    run = json.loads((tmp_path / "out.run" / "run.json").read_text())
+    assert run["arguments"]["contrast"] == "sigmoid" and "stage_args" not in run["arguments"]
+    again = {"preset": str(tmp_path / "out"), "init": True, "attention": "factorized"}
+    with pytest.raises(ValueError, match="are of joint attention; received .*'factorized'"):
+        pretrain(**{**runs["stage1"], **again, "output": str(tmp_path / "new")})
 
 
 @pytest.mark.parametrize(("steps", "expected"), [(3, [3]), (7, [4, 8]), (8, [4, 8])])

@@ -2,7 +2,9 @@ import keras
 import numpy as np
 import pytest
 
-from keras_videoprism.converters.assign import assign
+from keras_videoprism.converters import to_keras_hub, to_transformers
+from keras_videoprism.converters.assign import assign, check_factorized
+from keras_videoprism.models import VideoPrism
 
 
 def keep(array: np.ndarray) -> np.ndarray:
@@ -44,3 +46,15 @@ def test_all_problems_in_one_message_and_nothing_assigned(variables):
     ):
         assert problem in str(error.value)
     assert not np.any(keras.ops.convert_to_numpy(variables["layer/bias"]))
+
+
+def test_other_libraries_have_factorized_attention_only(tmp_path):
+    size = {"patch_size": 6, "position_shape": (4, 4, 4), "hidden_dim": 16, "mlp_dim": 32}
+    layers = {"num_spatial_layers": 1, "num_temporal_layers": 1, "num_heads": 2}
+    joint = VideoPrism(**size, **layers, attention="joint")
+    check_factorized(VideoPrism(**size, **layers), "KerasHub")
+    with pytest.raises(ValueError, match="Transformers has only factorized .* received .* joint"):
+        to_transformers(joint, tmp_path / "out")
+    with pytest.raises(ValueError, match="KerasHub has only factorized"):
+        to_keras_hub(joint)
+    assert not (tmp_path / "out").exists()

@@ -43,8 +43,9 @@ def test_predict_equals_call(run, video_prism, random_videos):
     np.testing.assert_allclose(predicted, tokens, atol=1e-5)
 
 
-def test_preset_folder_keeps_weights_and_any_size(run, tmp_path, random_videos):
-    encoder = VideoPrism(**SMALL)
+@pytest.mark.parametrize("attention", ["factorized", "joint"])
+def test_preset_folder_keeps_weights_and_any_size(run, tmp_path, random_videos, attention):
+    encoder = VideoPrism(**SMALL, attention=attention)
     folder = str(tmp_path / "preset")
     encoder.save_to_preset(folder)
     loaded = VideoPrism.from_preset(folder)
@@ -55,6 +56,14 @@ def test_preset_folder_keeps_weights_and_any_size(run, tmp_path, random_videos):
         np.testing.assert_allclose(run(loaded, videos), expected, atol=1e-6)
     random = VideoPrism.from_preset(folder, load_weights=False)
     assert np.abs(run(random, videos) - expected).max() > 0.1
+
+
+def test_configs_without_attention_are_factorized():
+    config = VideoPrism(**SMALL).get_config()
+    del config["attention"]  # as presets were written before there was a choice
+    assert VideoPrism.from_config(config).attention == "factorized"
+    with pytest.raises(ValueError, match="one of .*'joint'.*; received 'full'"):
+        VideoPrism(**SMALL, attention="full")
 
 
 @pytest.mark.parametrize("name", ["patchsize", "num_frames", "input_shape"])

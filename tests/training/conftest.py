@@ -47,19 +47,27 @@ def make_batch(count: int) -> dict[str, np.ndarray]:
     }
 
 
-def make_stage1(cls: type = Stage1Model, **arguments) -> Stage1Model:
+def make_stage1(cls: type = Stage1Model, attention: str = "factorized", **arguments) -> Stage1Model:
     """A model of stage 1, always with the same weights."""
     keras.utils.set_random_seed(0)
-    return cls(VideoPrismLvT(**SIZE, **TEXT), **arguments)
+    return cls(VideoPrismLvT(**SIZE, **TEXT, attention=attention), **arguments)
 
 
-def make_stage2(cls: type = Stage2Model, student_dim: int = 16, **arguments) -> Stage2Model:
+def make_autoencoder(cls: type = Stage1Model, **arguments) -> Stage1Model:
+    """Stage 1 with the sigmoid loss and masked autoencoding."""
+    arguments = {"contrast": "sigmoid", "autoencoding_weight": 0.5, **DECODER, **arguments}
+    return make_stage1(cls, **arguments)
+
+
+def make_stage2(
+    cls: type = Stage2Model, student_dim: int = 16, attention: str = "factorized", **arguments
+) -> Stage2Model:
     """A model of stage 2, always with the same weights.
 
-    `student_dim` is the width of the student; that of the teacher is 16.
+    `student_dim` is the width of the student, `attention` its own; the teacher's is 16, factorized.
     """
     keras.utils.set_random_seed(0)
-    student = VideoPrism(**{**SIZE, "hidden_dim": student_dim})
+    student = VideoPrism(**{**SIZE, "hidden_dim": student_dim}, attention=attention)
     return cls(student, VideoPrismLvT(**SIZE, **TEXT), **{**DECODER, **arguments})
 
 
@@ -79,5 +87,10 @@ def stage2() -> Callable[..., Stage2Model]:
 
 
 @pytest.fixture
-def stages(stage1, stage2) -> dict[str, Callable]:
-    return {"stage1": stage1, "stage2": stage2}
+def autoencoder() -> Callable[..., Stage1Model]:
+    return make_autoencoder
+
+
+@pytest.fixture
+def stages(stage1, stage2, autoencoder) -> dict[str, Callable]:
+    return {"stage1": stage1, "stage2": stage2, "autoencoder": autoencoder}

@@ -21,13 +21,13 @@ sys.path[:0] = [str(Path(__file__).parents[2]), str(Path(__file__).parent)]
 
 import keras  # noqa: E402
 import numpy as np  # noqa: E402
-from conftest import make_batch, make_stage1, make_stage2  # noqa: E402
+from conftest import make_autoencoder, make_batch, make_stage1, make_stage2  # noqa: E402
 
 from keras_videoprism.layers.masking import bevt_visible, tube_visible  # noqa: E402
 from keras_videoprism.training.layouts import device_mesh, layout_map  # noqa: E402
 from keras_videoprism.training.micro_batches import split  # noqa: E402
 
-STAGES = {"stage1": make_stage1, "stage2": make_stage2}
+STAGES = {"stage1": make_stage1, "stage2": make_stage2, "autoencoder": make_autoencoder}
 
 
 def path_in(model: keras.Model, variable: keras.Variable) -> str:
@@ -77,6 +77,8 @@ def on_jax() -> dict[str, Any]:
         ("stage2", "one", 1),
         ("stage2", "data", 1),
         ("stage2", "both", 2),
+        ("autoencoder", "one", 1),
+        ("autoencoder", "data", 2),
     ):
         keras.distribution.set_distribution(places[place])
         model = STAGES[stage](num_micro_batches=parts)
@@ -116,6 +118,8 @@ def on_tensorflow() -> dict[str, Any]:
         ("stage1", "parts", 2),
         ("stage2", "one", 1),
         ("stage2", "parts", 2),
+        ("autoencoder", "one", 1),
+        ("autoencoder", "whole", 2),
     ):
         with nullcontext() if place == "one" else strategy.scope():
             model = STAGES[stage](num_micro_batches=parts)

@@ -22,7 +22,7 @@ SEES_BATCHES = keras.backend.backend() != "tensorflow"
 
 def rows_of(path: Path) -> list[dict[str, float]]:
     with path.open(newline="") as file:
-        return [{k: float(v) for k, v in row.items()} for row in csv.DictReader(file)]
+        return [{k: float(v or "nan") for k, v in row.items()} for row in csv.DictReader(file)]
 
 
 def batches_of(batch: dict, seconds: float = 0.0):
@@ -89,6 +89,30 @@ def test_a_run_that_goes_on_appends(stage1, batch, tmp_path):
     assert [row["step"] for row in rows] == [1, 2, 3, 4]
     np.testing.assert_equal(rows[:2], before[:2])
     assert rows[2]["loss"] != before[2]["loss"]  # the weights are those of another step
+
+
+@pytest.mark.backends
+def test_the_loss_of_each_source(stage1, batch, tmp_path):
+    """Images and clips in turn; a row holds the mean of each, or nothing."""
+    images = {**batch(4), "videos": batch(4)["videos"][:, :1]}
+    order = ["clips", "images", "clips", "clips", "clips", "images"]
+    batches = ((batch(4) if name == "clips" else images,) for name in order)
+    each = StepLog(tmp_path / "each.csv", every=1)
+    names = ("clips", "images", "never")
+    log = StepLog(tmp_path / "log.csv", every=2, sources=names, source_of=lambda step: order[step])
+    fit(stage1(), batches, 6, each, log)
+    losses = [row["batch_loss"] for row in rows_of(each.path)]
+    means = [row["loss"] for row in rows_of(each.path)]  # Keras', over the epoch so far
+    np.testing.assert_allclose(means, np.cumsum(losses) / np.arange(1, 7), rtol=1e-5)
+    found = [[row[f"loss/{name}"] for name in names] for row in rows_of(log.path)]
+    nan = float("nan")
+    expected = [
+        [losses[0], losses[1], nan],
+        [(losses[2] + losses[3]) / 2, nan, nan],
+        [losses[4], losses[5], nan],
+    ]
+    np.testing.assert_allclose(found, expected, rtol=1e-6)
+    assert ",,," in log.path.read_text()
 
 
 def test_stops_after_skipped_steps_in_a_row(stage1, batch, tmp_path):

@@ -52,9 +52,11 @@ def assert_same_step(steps: dict, run: str, reference: str) -> None:
         np.testing.assert_allclose(value, expected_weights[path], atol=1e-5, rtol=0, err_msg=path)
 
 
-@pytest.mark.parametrize("run", ["stage1/data", "stage1/model", "stage2/data", "stage2/both"])
+@pytest.mark.parametrize(
+    "run", ["stage1/data", "stage1/model", "stage2/data", "stage2/both", "autoencoder/data"]
+)
 def test_a_step_on_8_devices_is_that_of_one(jax_steps, run):
-    """stage1/data and stage2/both run in two micro-batches too."""
+    """All but stage1/model and stage2/data run in two micro-batches too."""
     assert_same_step(jax_steps, run, f"{run.partition('/')[0]}/one")
 
 
@@ -96,7 +98,9 @@ def test_micro_batches_stay_where_their_clips_are(jax_steps, place, clips):
     assert tuple(jax_steps[f"{place}/part"]) == (2, clips)
 
 
-@pytest.mark.parametrize("run", ["stage1/whole", "stage1/parts", "stage2/parts"])
+@pytest.mark.parametrize(
+    "run", ["stage1/whole", "stage1/parts", "stage2/parts", "autoencoder/whole"]
+)
 def test_a_step_on_2_replicas_is_that_of_one(tensorflow_steps, run):
     assert_same_step(tensorflow_steps, run, f"{run.partition('/')[0]}/one")
 

@@ -55,9 +55,10 @@ def per_clip(stage, batch) -> float:
 
 
 @needs_jax
+@pytest.mark.parametrize("attention", ["factorized", "joint"])
 @pytest.mark.parametrize("dropping_ratio", [0.5, 0.0])
-def test_stage1_counts_the_products_of_jax(stage1, batch, dropping_ratio):
-    stage = stage1(dropping_ratio=dropping_ratio)
+def test_stage1_counts_the_products_of_jax(stage1, batch, dropping_ratio, attention):
+    stage = stage1(dropping_ratio=dropping_ratio, attention=attention)
     work = step_work(stage, batch(4))
     similarities = 3 * 2 * 16 * (4**2 - 2**2) / 2
     assert per_clip(stage, batch) - similarities == work.flops / 4
@@ -65,10 +66,22 @@ def test_stage1_counts_the_products_of_jax(stage1, batch, dropping_ratio):
 
 
 @needs_jax
+def test_stage1_counts_the_pixel_decoder(autoencoder, batch):
+    stage = autoencoder()
+    similarities = 3 * 2 * 16 * (4**2 - 2**2) / 2
+    assert per_clip(stage, batch) - similarities == step_work(stage, batch(4)).flops / 4
+
+
+@needs_jax
 @pytest.mark.parametrize(
     "arguments",
-    [{"num_masked_frames": 3}, {"mask": "tube", "student_dim": 24}, {"global_distillation": False}],
-    ids=["block", "wider student, tube", "no global loss"],
+    [
+        {"num_masked_frames": 3},
+        {"mask": "tube", "student_dim": 24},
+        {"global_distillation": False},
+        {"attention": "joint", "num_masked_frames": None},
+    ],
+    ids=["block", "wider student, tube", "no global loss", "joint"],
 )
 def test_stage2_counts_the_products_of_jax(stage2, batch, arguments):
     stage = stage2(**{"num_masked_frames": 4, **arguments})

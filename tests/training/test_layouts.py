@@ -35,6 +35,7 @@ def giant():
 def test_each_variable_of_a_stage_has_one_rule(stages):
     for make in stages.values():
         assert_each_has_one_rule(make())
+        assert_each_has_one_rule(make(attention="joint"))
 
 
 def test_each_variable_of_a_classifier_has_one_rule():

@@ -6,8 +6,11 @@ from keras_videoprism.training.losses import (
     contrastive_loss,
     cosine_distance,
     masked_mean,
+    pixel_targets,
     recall_at_1,
+    reconstruction_loss,
     residual_cosine,
+    sigmoid_loss,
     similarity,
 )
 
@@ -72,3 +75,39 @@ def test_residual_cosine_ignores_what_the_whole_clip_shares():
     for tokens, expected in ((target + clip, 1.0), (mean, 0.0), (-target, -1.0)):
         arguments = ops.convert_to_tensor(tokens), ops.convert_to_tensor(target), mask
         assert float(residual_cosine(*arguments)) == pytest.approx(expected, abs=1e-3)
+
+
+def test_sigmoid_loss_is_the_sum_over_pairs():
+    video, text = unit(5, 8), unit(5, 8)
+    expected = 0.0
+    for i, j in np.ndindex(5, 5):
+        logit = 10.0 * video[i].astype(float) @ text[j] - 3.0
+        expected -= np.log(1 / (1 + np.exp(-logit if i == j else logit))) / 5
+    assert float(sigmoid_loss(video, text, 10.0, -3.0)) == pytest.approx(expected, abs=1e-5)
+    # As SigLIP begins: all pairs look like pairs that do not match.
+    apart = np.eye(4, dtype="float32")
+    begin = np.log(2) + 3 * np.log1p(np.exp(-10))
+    assert float(sigmoid_loss(apart, apart, 10.0, -10.0)) == pytest.approx(begin, abs=1e-5)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "uint8"])
+def test_pixel_targets_are_normalised_patches(dtype):
+    videos = RNG.integers(0, 256, (2, 3, 4, 6, 3)).astype("uint8")
+    scaled = videos / 255.0
+    targets = ops.convert_to_numpy(pixel_targets(videos if dtype == "uint8" else scaled, 2))
+    assert targets.shape == (2, 3 * 6, 12)
+    for clip, frame, row, column in np.ndindex(2, 3, 2, 3):
+        patch = scaled[clip, frame, 2 * row : 2 * row + 2, 2 * column : 2 * column + 2].ravel()
+        expected = (patch - patch.mean()) / np.sqrt(patch.var() + 1e-6)
+        target = targets[clip, 6 * frame + 3 * row + column]
+        np.testing.assert_allclose(target, expected, atol=1e-3)
+    flat = pixel_targets(np.full((1, 1, 2, 2, 3), 0.5, "float32"), 2)
+    np.testing.assert_allclose(ops.convert_to_numpy(flat), 0.0, atol=1e-6)
+
+
+def test_reconstruction_loss_counts_dropped_patches():
+    pixels, target = np.zeros((2, 3, 4), "float32"), np.ones((2, 3, 4), "float32")
+    target[0, 1], target[1, 2] = 3.0, [0, 0, 2, 2]
+    dropped = np.array([[True, True, False], [False, False, True]])
+    loss = ops.convert_to_numpy(reconstruction_loss(pixels, target, dropped))
+    np.testing.assert_allclose(loss, [(1 + 9) / 2, 2.0], rtol=1e-6)

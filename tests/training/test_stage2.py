@@ -103,6 +103,8 @@ def test_without_global_distillation(stage2, batch):
         ({"masking_ratio": 1.0}, r"in \[0, 1\); received 1.0"),
         ({"masking_ratio": 0.999}, "leaves none of 64 tokens"),
         ({"masking_ratio": 0.99, "mask": "tube"}, "leaves none of 16 tokens"),
+        ({"masking_ratio": 0.0, "loss_on": "masked"}, "masks none of 64. Raise it"),
+        ({"masking_ratio": 0.02, "loss_on": "masked", "mask": "tube"}, "masks none of 16"),
         ({"num_masked_frames": 2}, r"one of \[3, 4\] .*received 2"),
     ],
 )
