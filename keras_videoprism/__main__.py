@@ -85,6 +85,14 @@ def _add_pretrain(commands: Commands) -> None:
     command.add_argument("--teacher", help="stage 2: the preset folder of stage 1")
     command.add_argument("--tokenizer", type=Path, help="stage 1: SentencePiece model")
     command.add_argument("--init", action="store_true", help="start from the preset's weights")
+    command.add_argument(
+        "--init-from",
+        metavar="SOURCE",
+        help="stage 1: start from KerasHub's CLIP, SigLIP or ViT (name or folder)",
+    )
+    command.add_argument(
+        "--freeze-spatial", action="store_true", help="do not train the spatial encoder"
+    )
     command.add_argument("--steps", type=int, required=True)
     command.add_argument("--batch-size", type=int, default=64)
     command.add_argument(

@@ -1,6 +1,7 @@
 """Record folders -> a stage-1 model -> a stage-2 encoder."""
 
 import json
+import logging
 import math
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -10,7 +11,7 @@ from typing import Any, NamedTuple
 import keras
 import tensorflow as tf
 
-from keras_videoprism import presets
+from keras_videoprism import converters, presets
 from keras_videoprism.commands.run_record import write_run
 from keras_videoprism.data import Tokenizer, alternate, read_records
 from keras_videoprism.data.atomic import atomic_path
@@ -20,6 +21,8 @@ from keras_videoprism.training import Stage1Model, Stage2Model
 from keras_videoprism.training.callbacks import StepLog, StopWhenBroken, WarnOfCollapse
 from keras_videoprism.training.checkpoints import Checkpoint, Counting, Curves
 from keras_videoprism.training.recipes import stage1_optimizer, stage2_optimizer
+
+_LOGGER = logging.getLogger(__name__)
 
 # Arguments of `pretrain` that may differ when a run goes on: they do not change what is trained.
 _FREE = ("output", "max_bad_records", "save_every", "keep", "force")
@@ -192,6 +195,8 @@ def pretrain(
     tokenizer: str | Path | None = None,
     teacher: str | Path | None = None,
     init: bool = False,
+    init_from: str | Path | None = None,
+    freeze_spatial: bool = False,
     seed: int = 0,
     max_bad_records: int = 100,
     save_every: int = 1000,
@@ -209,8 +214,7 @@ def pretrain(
         records: record folders; each step takes its batch from one of them.
         preset: what to train, e.g. "videoprism_lvt_b" in stage 1, "videoprism_b" in stage 2.
         output: preset folder to write.
-        steps, batch_size, learning_rate, warmup_steps: see `recipes`; a tenth of the steps warms up
-            by default.
+        steps, batch_size, learning_rate, warmup_steps (a tenth of the steps): see `recipes`.
         frames: frames of a clip, one number for all folders or one for each; 1 for images.
         weights: how often each folder is drawn; default equally often.
         image_size: pixels; default the native size of the preset.
@@ -219,6 +223,8 @@ def pretrain(
         tokenizer: stage 1: SentencePiece model, unless the preset has one.
         teacher: stage 2: preset folder of stage 1.
         init: start from the weights of the preset.
+        init_from: stage 1: KerasHub's CLIP, SigLIP or ViT; what `initialize` leaves out is logged.
+        freeze_spatial: stage 1: do not train patch embedding and spatial encoder.
         seed: seed of data, masks and initial weights.
         max_bad_records: so many damaged records of each folder are logged and replaced.
         save_every, keep, force: see `Checkpoint`.
@@ -226,14 +232,11 @@ def pretrain(
     given = dict(locals())
     settings = {name: value for name, value in given.items() if name not in _FREE}
     keras.utils.set_random_seed(seed)
-    if Path(output).exists():
-        raise ValueError(f"{output} exists; name another folder or remove it.")
-    if stage == 2 and teacher is None:
-        raise ValueError("stage 2 needs a teacher: the preset folder that stage 1 wrote.")
+    _check_output(output)
+    _check_start(stage, teacher, init, init_from, freeze_spatial)
     sources = _sources(records, batch_size, frames, weights or (1.0,))
     make_optimizer = {1: stage1_optimizer, 2: stage2_optimizer}[stage]
-    warmup_steps = steps // 10 if warmup_steps is None else warmup_steps
-    optimizer = make_optimizer(learning_rate, steps, warmup_steps)
+    optimizer = make_optimizer(learning_rate, steps, _default(warmup_steps, steps // 10))
     write_run(f"{output}.run", given)
     read = partial(read_sources, sources, seed=seed, max_bad_records=max_bad_records)
     saving: dict[str, Any] = {"save_every": save_every, "keep": keep, "force": force}
@@ -242,18 +245,45 @@ def pretrain(
         Checkpoint, f"{output}.checkpoints", settings=settings, **saving
     )
     if stage == 1:
-        model = _stage1_towers(preset, init, tokenizer)
+        model = _start_from(init_from, freeze_spatial, _stage1_towers(preset, init, tokenizer))
         size = image_size or model.video_encoder.image_size
         batches = partial(read, image_size=size, tokenizer=model.tokenizer)
-        ratio = 0.5 if masking_ratio is None else masking_ratio
+        ratio = _default(masking_ratio, 0.5)
         return train_stage1(model, batches, optimizer, steps, dropping_ratio=ratio, **arguments)
     student = VideoPrism.from_preset(preset, load_weights=init)
     batches = partial(read, image_size=image_size or student.image_size)
-    ratio = 0.65 if masking_ratio is None else masking_ratio
+    ratio = _default(masking_ratio, 0.65)
     stage1_model = VideoPrismLvT.from_preset(str(teacher))
     return train_stage2(
         student, stage1_model, batches, optimizer, steps, masking_ratio=ratio, **arguments
     )[1]
+
+
+def _default(value: Any, default: Any) -> Any:
+    return default if value is None else value
+
+
+def _check_output(output: str | Path) -> None:
+    if Path(output).exists():
+        raise ValueError(f"{output} exists; name another folder or remove it.")
+
+
+def _check_start(
+    stage: int,
+    teacher: str | Path | None,
+    init: bool,
+    init_from: str | Path | None,
+    freeze_spatial: bool,
+) -> None:
+    if stage == 2 and teacher is None:
+        raise ValueError("stage 2 needs a teacher: the preset folder that stage 1 wrote.")
+    if stage == 2 and (init_from or freeze_spatial):
+        raise ValueError("init_from and freeze_spatial are for stage 1; stage 2 starts from it.")
+    if freeze_spatial and not (init or init_from):
+        raise ValueError(
+            "freeze_spatial would keep a random spatial encoder: name a source by init_from, or "
+            "start from the preset's weights by init."
+        )
 
 
 def _sources(
@@ -285,6 +315,17 @@ def _stage1_towers(preset: str, init: bool, tokenizer: str | Path | None) -> Vid
         num_auxiliary_layers=0,
     )
     model.tokenizer = loaded
+    return model
+
+
+def _start_from(
+    source: str | Path | None, freeze_spatial: bool, model: VideoPrismLvT
+) -> VideoPrismLvT:
+    if source is not None:
+        for line in converters.initialize(model, source).lines():
+            _LOGGER.warning("%s: %s", source, line)
+    if freeze_spatial:
+        converters.freeze_spatial(model.video_encoder)
     return model
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import keras
+import keras_hub
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -132,9 +133,28 @@ def test_bad_arguments_are_told_before_any_work(tmp_path):
         pretrain(1, ["a", "b"], frames=(8, 8, 1), **settings)
     with pytest.raises(ValueError, match="teacher"):
         pretrain(2, ["a"], **settings)
+    with pytest.raises(ValueError, match="init_from and freeze_spatial are for stage 1"):
+        pretrain(2, ["a"], teacher="b", init_from="c", **settings)
+    with pytest.raises(ValueError, match="would keep a random spatial encoder"):
+        pretrain(1, ["a"], freeze_spatial=True, **settings)
     (tmp_path / "out").mkdir()
     with pytest.raises(ValueError, match="exists"):
         pretrain(1, ["a"], **settings)
+
+
+def test_starts_from_an_image_model(runs, tmp_path, caplog):
+    """The spatial encoder stays what the source gives, the rest learns; this is logged."""
+    source = keras_hub.models.ViTBackbone((24, 24, 3), 8, 1, 2, 16, 32)
+    source.save_to_preset(str(tmp_path / "vit"))
+    output = tmp_path / "out"
+    start = {"init_from": tmp_path / "vit", "freeze_spatial": True}
+    pretrain(**{**runs["stage1"], **start, "output": str(output), "steps": 2})
+    kernel = source.get_layer("vit_encoder").encoder_layers[0].mlp.dense_1.kernel
+    towers = VideoPrismLvT.from_preset(output)
+    block = towers.video_encoder.encoder.spatial_encoder.blocks[0]
+    np.testing.assert_array_equal(block.mlp_hidden.kernel, kernel)
+    assert towers.video_encoder.encoder.spatial_encoder.trainable  # as loaded
+    assert "not initialised: encoder/temporal_position, encoder/temporal_encoder" in caplog.text
 
 
 @pytest.mark.parametrize(("steps", "expected"), [(3, [3]), (7, [4, 8]), (8, [4, 8])])
