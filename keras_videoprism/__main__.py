@@ -31,6 +31,7 @@ def parser() -> argparse.ArgumentParser:
     _add_demo_corpus(commands)
     records.add_commands(commands)
     _add_pretrain(commands)
+    _add_lit(commands)
     _add_probe(commands)
     cli.add_commands(commands)
     curate.add_commands(commands)
@@ -132,6 +133,53 @@ def _pretrain(options: argparse.Namespace) -> int:
 
     arguments = vars(options)
     pretrain(**{name: arguments[name] for name in inspect.signature(pretrain).parameters})
+    return DONE
+
+
+def _add_lit(commands: Commands) -> None:
+    command = add_command(
+        commands,
+        "lit",
+        _lit,
+        "Train text tower and pooler of stage 1 for a locked encoder of stage 2.",
+    )
+    command.add_argument("records", nargs="+", help="record folders with captions, as one data set")
+    command.add_argument("--encoder", required=True, help="preset of stage 2; it stays as it is")
+    command.add_argument("--towers", required=True, help="preset of stage 1, or of `lit`")
+    command.add_argument("--output", type=Path, required=True, help="preset folder to write")
+    command.add_argument("--steps", type=int, required=True)
+    command.add_argument("--batch-size", type=int, default=64)
+    command.add_argument("--micro-batches", type=int, default=1, help="parts of a batch")
+    command.add_argument("--frames", type=int, default=8, help="frames of a clip")
+    command.add_argument("--image-size", type=int, help="pixels; default: native size")
+    command.add_argument("--sampling", default="uniform", help="uniform or random_segment")
+    command.add_argument("--learning-rate", type=float, default=5e-4, help="peak")
+    command.add_argument("--warmup-steps", type=int, help="default: a tenth of the steps")
+    command.add_argument(
+        "--cache",
+        type=Path,
+        metavar="DIR",
+        help="encode all clips once and keep the tokens here; training reads them",
+    )
+    command.add_argument("--cache-dtype", default="float32", help="float32 or float16")
+    command.add_argument("--seed", type=int, default=0)
+    command.add_argument("--max-bad-records", type=int, default=100, help="damaged ones to replace")
+    command.add_argument("--save-every", type=int, default=1000, help="steps between checkpoints")
+    command.add_argument("--keep", type=int, default=3, help="checkpoints that stay")
+    command.add_argument("--force", action="store_true", help="go on with other arguments")
+
+
+def _lit(options: argparse.Namespace) -> int:
+    from keras_videoprism.commands.lit import lit
+    from keras_videoprism.commands.progress import progress_bar
+
+    names = inspect.signature(lit).parameters.keys() - {"progress"}
+    arguments = {name: value for name, value in vars(options).items() if name in names}
+    if options.cache is None:
+        lit(**arguments)
+        return DONE
+    with progress_bar("encode clips") as progress:
+        lit(**arguments, progress=progress)
     return DONE
 
 

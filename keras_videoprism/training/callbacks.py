@@ -106,7 +106,7 @@ class StepLog(keras.callbacks.Callback):
         shapes = tuple(tuple(value.shape) for value in x.values())
         if shapes not in self._work:
             self._work[shapes] = step_work(self._stage, x)
-        clips = x["videos"].shape[0]
+        clips = x["clip_id"].shape[0]
         self._seen = {"waited": seconds, "clips": clips, **self._work[shapes]._asdict()}
 
     def _write(self, logs: Logs) -> None:

@@ -236,7 +236,8 @@ def _dense(gradient: Tensor) -> Tensor:
 
 
 def _log(model: keras.Model, x: dict, loss: Tensor, y_pred: dict) -> None:
-    model._loss_tracker.update_state(loss * num_replicas(), sample_weight=ops.shape(x["videos"])[0])
+    clips = ops.shape(x["clip_id"])[0]
+    model._loss_tracker.update_state(loss * num_replicas(), sample_weight=clips)
     model.compute_metrics(x, None, y_pred)
 
 
