@@ -18,8 +18,9 @@ import keras
 from demo_measure import Demo, measure, pictures
 
 from keras_videoprism import presets
-from keras_videoprism.commands.pretrain import Source, read_sources, train_stage1, train_stage2
 from keras_videoprism.commands.progress import progress_bar
+from keras_videoprism.commands.sources import Source, read_sources
+from keras_videoprism.commands.train import train_stage1, train_stage2
 from keras_videoprism.data import Tokenizer, read_manifest, train_tokenizer, write_records
 from keras_videoprism.data.atomic import atomic_path
 from keras_videoprism.data.demo_corpus import render_demo_corpus

@@ -32,6 +32,7 @@ def parser() -> argparse.ArgumentParser:
     _add_demo_corpus(commands)
     records.add_commands(commands)
     _add_pretrain(commands)
+    _add_lit(commands)
     _add_probe(commands)
     cli.add_commands(commands)
     curate.add_commands(commands)
@@ -86,6 +87,14 @@ def _add_pretrain(commands: Commands) -> None:
     command.add_argument("--teacher", help="stage 2: the preset folder of stage 1")
     command.add_argument("--tokenizer", type=Path, help="stage 1: SentencePiece model")
     command.add_argument("--init", action="store_true", help="start from the preset's weights")
+    command.add_argument(
+        "--init-from",
+        metavar="SOURCE",
+        help="stage 1: start from KerasHub's CLIP, SigLIP or ViT (name or folder)",
+    )
+    command.add_argument(
+        "--freeze-spatial", action="store_true", help="do not train the spatial encoder"
+    )
     command.add_argument("--steps", type=int, required=True)
     command.add_argument("--batch-size", type=int, default=64)
     command.add_argument(
@@ -125,21 +134,14 @@ def _add_pretrain(commands: Commands) -> None:
         "--force", action="store_true", help="go on with other arguments, such as more steps"
     )
     _add_alternatives(command)
-
-
-# What `_add_alternatives` adds for one of the stages; left out, the stage's own default holds.
-STAGE_ARGUMENTS = (
-    *("contrast", "autoencoding_weight"),
-    *("mask", "num_masked_frames", "shuffle", "global_distillation", "loss_on"),
-)
+    _add_watching(command)
 
 
 def _add_alternatives(command: argparse.ArgumentParser) -> None:
     group = command.add_argument_group("alternatives of the paper's ablations")
-    group.add_argument(
-        "--attention", choices=("factorized", "joint"), help="default: that of the preset"
-    )
+    # Left out, the default of the function that takes it holds.
     add = partial(group.add_argument, default=argparse.SUPPRESS)
+    add("--attention", choices=("factorized", "joint"), help="default: that of the preset")
     add("--contrast", choices=("softmax", "sigmoid"), help="stage 1: loss; default softmax")
     add(
         "--autoencoding-weight",
@@ -158,13 +160,68 @@ def _add_alternatives(command: argparse.ArgumentParser) -> None:
     add("--loss-on", choices=("all", "masked", "visible"), help="stage 2: tokens; default all")
 
 
+def _add_watching(command: argparse.ArgumentParser) -> None:
+    group = command.add_argument_group("memory, and what the run shows")
+    add = partial(group.add_argument, default=argparse.SUPPRESS)
+    add("--dtype", help="such as mixed_bfloat16; default: that of the preset")
+    add("--remat", action="store_true", help="compute each block again: less memory, more time")
+    add("--probe", nargs=2, metavar="RECORDS", help="labelled: train and test a frozen probe")
+    add("--probe-classes", type=int, help="number of classes of the probe")
+    add("--probe-every", type=int, help="steps between probes; default 1000")
+    add("--peak-flops", type=float, help="that all devices could do a second, for MFU")
+
+
 def _pretrain(options: argparse.Namespace) -> int:
     from keras_videoprism.commands.pretrain import pretrain
 
-    arguments = vars(options)
-    named = [name for name in inspect.signature(pretrain).parameters if name != "stage_args"]
-    given = [name for name in STAGE_ARGUMENTS if name in arguments]
-    pretrain(**{name: arguments[name] for name in (*named, *given)})
+    pretrain(**{name: vars(options)[name] for name in vars(options).keys() - {"command", "run"}})
+    return DONE
+
+
+def _add_lit(commands: Commands) -> None:
+    command = add_command(
+        commands,
+        "lit",
+        _lit,
+        "Train text tower and pooler of stage 1 for a locked encoder of stage 2.",
+    )
+    command.add_argument("records", nargs="+", help="record folders with captions, as one data set")
+    command.add_argument("--encoder", required=True, help="preset of stage 2; it stays as it is")
+    command.add_argument("--towers", required=True, help="preset of stage 1, or of `lit`")
+    command.add_argument("--output", type=Path, required=True, help="preset folder to write")
+    command.add_argument("--steps", type=int, required=True)
+    command.add_argument("--batch-size", type=int, default=64)
+    command.add_argument("--micro-batches", type=int, default=1, help="parts of a batch")
+    command.add_argument("--frames", type=int, default=8, help="frames of a clip")
+    command.add_argument("--image-size", type=int, help="pixels; default: native size")
+    command.add_argument("--sampling", default="uniform", help="uniform or random_segment")
+    command.add_argument("--learning-rate", type=float, default=5e-4, help="peak")
+    command.add_argument("--warmup-steps", type=int, help="default: a tenth of the steps")
+    command.add_argument(
+        "--cache",
+        type=Path,
+        metavar="DIR",
+        help="encode all clips once and keep the tokens here; training reads them",
+    )
+    command.add_argument("--cache-dtype", default="float32", help="float32 or float16")
+    command.add_argument("--seed", type=int, default=0)
+    command.add_argument("--max-bad-records", type=int, default=100, help="damaged ones to replace")
+    command.add_argument("--save-every", type=int, default=1000, help="steps between checkpoints")
+    command.add_argument("--keep", type=int, default=3, help="checkpoints that stay")
+    command.add_argument("--force", action="store_true", help="go on with other arguments")
+
+
+def _lit(options: argparse.Namespace) -> int:
+    from keras_videoprism.commands.lit import lit
+    from keras_videoprism.commands.progress import progress_bar
+
+    names = inspect.signature(lit).parameters.keys() - {"progress"}
+    arguments = {name: value for name, value in vars(options).items() if name in names}
+    if options.cache is None:
+        lit(**arguments)
+        return DONE
+    with progress_bar("encode clips") as progress:
+        lit(**arguments, progress=progress)
     return DONE
 
 

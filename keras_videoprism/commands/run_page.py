@@ -4,6 +4,7 @@ import csv
 import json
 import math
 import time
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -44,15 +45,19 @@ class RunPage(keras.callbacks.Callback):
     Args:
         folder: of the run: run.json, steps.csv and perhaps probe.csv are read, report.html is
             written.
-        stage: whose masks are drawn.
-        batch: clips of which the first is drawn; videos and clip_id.
+        batches: function of `start`, the first step, that gives batches: masks are drawn on the
+            first clip.
     """
 
-    def __init__(self, folder: str | Path, stage: Stage, batch: dict[str, Any]) -> None:
+    def __init__(self, folder: str | Path, batches: Callable[..., Iterable]) -> None:
         super().__init__()
-        self.folder = Path(folder)
-        self._masks = mask_picture(stage, batch)
+        self.folder, self.batches = Path(folder), batches
+        self._masks: str | None = None
         self._drawn = time.monotonic()
+
+    def on_train_begin(self, logs: dict | None = None) -> None:
+        if self._masks is None:
+            self._masks = mask_picture(self.model, next(iter(self.batches(start=0))))
 
     def on_epoch_end(self, epoch: int, logs: dict | None = None) -> None:
         if time.monotonic() - self._drawn >= SECONDS_BETWEEN:
@@ -62,7 +67,7 @@ class RunPage(keras.callbacks.Callback):
         self._write()
 
     def _write(self) -> None:
-        write_run_page(self.folder, self._masks)
+        write_run_page(self.folder, self._masks or "")
         self._drawn = time.monotonic()
 
 
@@ -139,7 +144,12 @@ def draw(curves: dict[str, Table]) -> Any:
 
 
 def mask_picture(stage: Stage, batch: dict[str, Any]) -> str:
-    """The first clip of a batch, as HTML: what the encoder does not see at this step is pale."""
+    """The first clip of a batch, as HTML: what the encoder does not see at this step is pale.
+
+    Empty where the batch has no videos, or all is seen.
+    """
+    if "videos" not in batch or getattr(stage, "dropping_ratio", 1.0) == 0.0:
+        return ""
     grid = stage.encoder.grid(batch["videos"])
     clip_id = keras.ops.convert_to_tensor(batch["clip_id"][:1])
     if isinstance(stage, Stage1Model):
@@ -149,8 +159,8 @@ def mask_picture(stage: Stage, batch: dict[str, Any]) -> str:
     positions = visible.positions(grid) if hasattr(visible, "positions") else visible
     hidden = np.ones(grid, bool)
     hidden.ravel()[keras.ops.convert_to_numpy(positions)[0]] = False
-    clip = np.asarray(batch["videos"][0], "float32")
-    clip = clip / 255.0 if batch["videos"].dtype == np.uint8 else clip
+    clip = keras.ops.convert_to_numpy(batch["videos"][0])
+    clip = clip / 255.0 if clip.dtype == np.uint8 else clip
     note = f"{hidden.mean():.0%} of the tokens of a clip are hidden from the encoder."
     return section("Masks", note, picture(_draw_masks(clip, hidden), "Masks"))
 

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import tensorflow as tf
 
+from keras_videoprism.data import Tokenizer, read_records
 from keras_videoprism.data.mix import (
     alternate,
     mixed,
@@ -94,6 +95,47 @@ def schedule_of(
             )
     weights = [source.weight for source in sources]
     return Schedule(order, weights, seed, steps, sources[0].batch_size)
+
+
+def read_sources(
+    sources: Sequence[Source],
+    image_size: int | tuple[int, int],
+    tokenizer: Tokenizer | None = None,
+    augment: bool = False,
+    seed: int = 0,
+    max_bad_records: int = 0,
+    process: tuple[int, int] = (0, 1),
+    start: int = 0,
+    order: str = "alternate",
+    steps: int | None = None,
+) -> tf.data.Dataset:
+    """Endless training batches; arguments as in `read_records`.
+
+    Args:
+        order: "alternate", "mixed" or "sequential"; see `Schedule`.
+        steps: of the run, for "sequential".
+    """
+    schedule = schedule_of(sources, order, seed, steps)
+    starts = schedule.starts(start)
+    datasets = [
+        read_records(
+            source.path,
+            batch_size=1 if order == "mixed" else source.batch_size,
+            num_frames=source.num_frames,
+            image_size=image_size,
+            tokenizer=tokenizer,
+            sampling="random_segment",
+            augment=augment,
+            shuffle=True,
+            repeat=True,
+            seed=seed + index,
+            process=process,
+            start=first,
+            max_bad_records=max_bad_records,
+        )
+        for index, (source, first) in enumerate(zip(sources, starts, strict=True))
+    ]
+    return schedule.combine(datasets, start)
 
 
 def source_names(paths: Sequence[Any]) -> list[str]:

@@ -33,6 +33,7 @@ def load_clip(
     flip: bool,
     caption: str | None,
     seed: int,
+    decode: bool = True,
 ) -> dict[str, Tensor]:
     """Decodes the frames that are used, and of these the box that is used.
 
@@ -42,6 +43,7 @@ def load_clip(
         num_classes: gives `labels` as multi-hot float32 [C].
         single_label: gives `labels` as int32 scalar.
         caption: "random" or "first" gives `caption`, a scalar string.
+        decode: False leaves out the videos.
 
     The others are those of `read_records`.
 
@@ -50,19 +52,18 @@ def load_clip(
     """
     clip = parse_clip(record)
     seeds = _seeds(seed, epoch, clip[CLIP_ID])
-    stored_size = tf.stack([clip[HEIGHT], clip[WIDTH]])
-    if augment:
-        box = random_box(stored_size, image_size, seeds[1])
-    else:
-        box = central_box(stored_size, image_size)
-    frames = _choose_frames(clip[FRAMES], num_frames, sampling, seeds[0])
-    videos = resize(decode_jpegs(frames, box), image_size)
-    if flip:
-        videos = random_flip(videos, seeds[2])
-    element = {
-        "videos": tf.ensure_shape(videos, [num_frames, *image_size, 3]),
-        "clip_id": clip[CLIP_ID],
-    }
+    element = {"clip_id": clip[CLIP_ID]}
+    if decode:
+        frames = _choose_frames(clip[FRAMES], num_frames, sampling, seeds[0])
+        stored_size = tf.stack([clip[HEIGHT], clip[WIDTH]])
+        if augment:
+            box = random_box(stored_size, image_size, seeds[1])
+        else:
+            box = central_box(stored_size, image_size)
+        videos = resize(decode_jpegs(frames, box), image_size)
+        if flip:
+            videos = random_flip(videos, seeds[2])
+        element["videos"] = tf.ensure_shape(videos, [num_frames, *image_size, 3])
     if num_classes is not None:
         element["labels"] = _multi_hot(clip[LABELS], num_classes)
     elif single_label:

@@ -16,6 +16,12 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
+from keras_videoprism.data.features import (
+    Features,
+    check_same,
+    digest_of_records,
+    open_features,
+)
 from keras_videoprism.data.index import RecordIndex, check_batches, clip_options, open_records
 from keras_videoprism.data.load import load_clip
 from keras_videoprism.data.remote import known_to_tensorflow
@@ -50,6 +56,7 @@ def read_records(
     start: int = 0,
     process: tuple[int, int] = (0, 1),
     max_bad_records: int = 0,
+    features: str | os.PathLike[str] | None = None,
 ) -> tf.data.Dataset:
     """Reads record folders as batches.
 
@@ -73,6 +80,8 @@ def read_records(
         start: number of batches to leave out unread; what follows is the same as without it.
         max_bad_records: so many damaged records are logged and replaced; one more is an error.
         process: (i, n): this is process i of n, which reads every n-th clip of one common order.
+        features: folder of `cache_features`: gives `video_tokens` in place of `videos`, without
+            decoding a frame. Records, frames, size and sampling must be those it was made with.
 
     Returns:
         Dataset of dicts with `videos` uint8 [B, T, H, W, 3] (models scale it on their device),
@@ -86,7 +95,9 @@ def read_records(
     check_batches(index, batch_size, repeat, drop_remainder, start, process)
     needs_caption = tokenizer is not None
     clip = num_frames, image_size, num_classes, needs_caption, sampling, augment, flip, caption
-    load = partial(load_clip, seed=seed, **clip_options(index, *clip))
+    options = clip_options(index, *clip)
+    cache = None if features is None else _open_features(features, index, options)
+    load = partial(load_clip, seed=seed, decode=cache is None, **options)
     common_size = batch_size * process[1]  # clips that all processes read in a step
     epoch_length = len(index.offsets)
     epoch_length -= epoch_length % common_size if drop_remainder else 0
@@ -94,6 +105,8 @@ def read_records(
     positions = _positions(len(index.offsets), epoch_length, steps, shuffle, repeat, seed)
     dataset = _clips(index, positions, load, max_bad_records)
     dataset = dataset.batch(batch_size, drop_remainder=drop_remainder)
+    if cache is not None:
+        dataset = dataset.map(lambda batch: _look_up(batch, cache))
     if tokenizer is not None:
         dataset = dataset.map(lambda batch: _tokenize(batch, tokenizer))
     num_batches = math.ceil(len(range(steps[0], epoch_length, steps[1])) / batch_size)
@@ -236,6 +249,27 @@ def _fetch(index: RecordIndex, bad_records: _BadRecords) -> Callable[[Tensor], t
         )
 
     return read
+
+
+def _open_features(
+    folder: str | os.PathLike[str], index: RecordIndex, options: dict[str, Any]
+) -> Features:
+    """The features of these clips; ValueError where they are others."""
+    if options["augment"] or options["flip"]:
+        raise ValueError("features are of whole frames: leave augment and flip out")
+    wanted = {name: options[name] for name in ("num_frames", "image_size", "sampling")}
+    features = open_features(folder)
+    check_same(folder, features.plan.made_by, {**wanted, "records": digest_of_records(index)})
+    return features
+
+
+def _look_up(batch: dict[str, Tensor], features: Features) -> dict[str, Tensor]:
+    """Adds the features [B, ...] of the clips of a batch."""
+    clip_ids = batch["clip_id"]
+    tokens = tf.numpy_function(features.of, [clip_ids], features.plan.dtype)
+    return batch | {
+        "video_tokens": tf.ensure_shape(tokens, [clip_ids.shape[0], *features.plan.shape])
+    }
 
 
 def _tokenize(batch: dict[str, Tensor], tokenizer: Tokenizer) -> dict[str, Tensor]:

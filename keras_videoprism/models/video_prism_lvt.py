@@ -29,8 +29,9 @@ class VideoPrismLvT(Backbone):
 
     Call arguments:
         inputs: dict with "videos" [B, T, H, W, 3] and perhaps "frame_mask" [B, T], or "token_ids"
-            and "padding_mask" [B, L], or all of them.
-        visible: see `FactorizedEncoder`; not with "frame_mask".
+            and "padding_mask" [B, L], or all of them. In place of videos, "video_tokens"
+            [B, T*N, D], what the video encoder gives for them.
+        visible: see `FactorizedEncoder`; not with "frame_mask" or "video_tokens".
 
     Returns:
         dict with "video_embeddings" and / or "text_embeddings" [B, D], L2-normalised.
@@ -122,19 +123,22 @@ class VideoPrismLvT(Backbone):
         training: bool | None = None,
         mask: Tensor = None,
     ) -> dict[str, Tensor]:
-        outputs = {}
-        if "videos" in inputs:
-            tokens = self.video_encoder(
-                inputs["videos"], frame_mask=inputs.get("frame_mask"), visible=visible
-            )
-            outputs["video_embeddings"] = self.pool(tokens, inputs.get("frame_mask"))
+        outputs, mask = {}, inputs.get("frame_mask")
+        if "video_tokens" in inputs:
+            tokens = ops.cast(inputs["video_tokens"], self.compute_dtype)
+            outputs["video_embeddings"] = self.pool(tokens, mask)
+        elif "videos" in inputs:
+            tokens = self.video_encoder(inputs["videos"], frame_mask=mask, visible=visible)
+            if not self.video_encoder.trainable:
+                tokens = ops.stop_gradient(tokens)
+            outputs["video_embeddings"] = self.pool(tokens, mask)
         if "token_ids" in inputs:
             text = self.text_encoder(inputs["token_ids"], inputs["padding_mask"])
             outputs["text_embeddings"] = l2_normalize(text)
         if not outputs:
             raise ValueError(
-                "inputs must have 'videos', or 'token_ids' and 'padding_mask', or both; received "
-                f"the keys {sorted(inputs)}."
+                "inputs must have 'videos' or 'video_tokens', or 'token_ids' and 'padding_mask', "
+                f"or both; received the keys {sorted(inputs)}."
             )
         return outputs
 

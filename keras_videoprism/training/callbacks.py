@@ -53,6 +53,7 @@ class StepLog(keras.callbacks.Callback):
         peak_flops: operations per second that all devices of the run could do; None for no `mfu`.
         sources: names of the sources, where each step trains on one of them.
         source_of: number of a step, from 0 on -> name of its source.
+        tensorboard: folder for the same numbers as TensorBoard reads them; needs TensorFlow.
 
     Raises:
         ValueError: the file has other columns.
@@ -65,11 +66,14 @@ class StepLog(keras.callbacks.Callback):
         peak_flops: float | None = None,
         sources: Sequence[str] = (),
         source_of: Callable[[int], str] | None = None,
+        tensorboard: str | os.PathLike[str] | None = None,
     ) -> None:
         super().__init__()
         if every < 1:
             raise ValueError(f"every must be at least 1; received {every}.")
         self.path, self.every, self.peak_flops = Path(path), every, peak_flops
+        self.tensorboard = tensorboard
+        self._events: Any = None
         self.sources, self.source_of = tuple(sources), source_of
         self._losses: dict[str, list[float]] = defaultdict(list)  # of each source, as `_sums`
         self.columns: list[str] = []
@@ -120,7 +124,7 @@ class StepLog(keras.callbacks.Callback):
         shapes = tuple(tuple(value.shape) for value in x.values())
         if shapes not in self._work:
             self._work[shapes] = step_work(self._stage, x)
-        clips = x["videos"].shape[0]
+        clips = x["clip_id"].shape[0]
         self._seen = {"waited": seconds, "clips": clips, **self._work[shapes]._asdict()}
 
     def _write(self, logs: Logs) -> None:
@@ -137,6 +141,19 @@ class StepLog(keras.callbacks.Callback):
             begin_table(self.path, self.columns, self._first)
         with self.path.open("a", newline="", encoding="utf-8") as file:
             csv.DictWriter(file, self.columns).writerow(row)
+        if self.tensorboard is not None:
+            self._write_events(row)
+
+    def _write_events(self, row: dict[str, Any]) -> None:
+        import tensorflow as tf
+
+        if self._events is None:
+            self._events = tf.summary.create_file_writer(str(self.tensorboard))
+        with self._events.as_default(step=row["step"]):
+            for name in row.keys() - {"step"}:
+                if row[name] != "":
+                    tf.summary.scalar(name, row[name])
+        self._events.flush()
 
 
 class _Watch:

@@ -23,6 +23,8 @@ from keras import ops
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
 
+from keras_videoprism.training.train_step import is_first_process, to_host
+
 _LOGGER = logging.getLogger(__name__)
 _MAX_LISTED = 10  # variables in a message
 
@@ -68,6 +70,8 @@ def save_checkpoint(
         default=str,
     )
     arrays = {name: _array(variable) for name, variable in variables.items()}
+    if not is_first_process():
+        return path
     metadata = {"run": run, "sha256": _digest(run, sorted(arrays.items()))}
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -148,7 +152,7 @@ def _shapes(variables: dict[str, keras.Variable]) -> dict[str, str]:
 
 
 def _array(variable: keras.Variable) -> np.ndarray:
-    array = np.ascontiguousarray(ops.convert_to_numpy(variable)).reshape(variable.shape)
+    array = np.ascontiguousarray(to_host(variable)).reshape(variable.shape)
     # What NumPy has no type for, such as bfloat16, fits into float32 without loss.
     return array.astype("float32") if array.dtype.kind == "V" else array
 

@@ -2,9 +2,9 @@
 
 Matrix products alone count, two operations for each multiplication and its sum: of a layer, twice
 its kernel for each token; of attention, four times its width for each pair of query and key. The
-backward pass costs two forward passes, and one where the input needs no gradient. These are the
-operations that the model needs ("model FLOPs", PaLM, Chowdhery et al., 2022, appendix B): what is
-computed again to save memory, or only to be masked away, does not count.
+backward pass costs two forward passes, one where the input needs no gradient, and none in what is
+frozen. These are the operations that the model needs ("model FLOPs", PaLM, Chowdhery et al., 2022,
+appendix B): what is computed again to save memory, or only to be masked away, does not count.
 """
 
 import math
@@ -47,13 +47,15 @@ class Work(NamedTuple):
 
 def step_work(stage: Stage, batch: dict[str, Tensor]) -> Work:
     """Work of a step of `stage` on a batch, of which only the shapes are read."""
-    if isinstance(stage, Stage1Model):
+    if isinstance(stage, Stage1Model) and "video_tokens" in batch:
+        work = cached_work(stage, batch["video_tokens"].shape[1], batch["token_ids"].shape[1])
+    elif isinstance(stage, Stage1Model):
         work = stage1_work(stage, stage.encoder.grid(batch["videos"]), batch["token_ids"].shape[1])
     elif isinstance(stage, Stage2Model):
         work = stage2_work(stage, stage.encoder.grid(batch["videos"]))
     else:
         raise ValueError(f"stage must be a Stage1Model or a Stage2Model; received {stage!r}.")
-    clips = batch["videos"].shape[0]
+    clips = next(iter(batch.values())).shape[0]
     return Work(clips * work.visible_tokens, clips * work.flops)
 
 
@@ -66,25 +68,34 @@ def stage1_work(stage: Stage1Model, grid: Grid, text_length: int) -> Work:
         text_length: L, padding included.
     """
     visible = tube(grid, stage.dropping_ratio)
-    model = stage.model
-    learned = _encoder(stage.encoder, visible) + _pool(model, visible.tokens)
-    learned += _text(model.text_encoder, text_length)
+    flops = cached_work(stage, visible.tokens, text_length).flops
     if stage.pixel_decoder is not None:
-        learned += _token_decoder(stage.pixel_decoder, visible.tokens, math.prod(grid))
-    return Work(visible.tokens, 3 * learned + 2 * _patches(stage.encoder, grid))
+        flops += 3 * _token_decoder(stage.pixel_decoder, visible.tokens, math.prod(grid))
+    return Work(visible.tokens, flops + _training(stage.encoder, grid, visible))
+
+
+def cached_work(stage: Stage1Model, num_tokens: float, text_length: int) -> Work:
+    """Work of a step for each clip where the encoder's tokens are given; it learns nothing then."""
+    model = stage.model
+    learned = _pool(model, num_tokens) + _text(model.text_encoder, text_length)
+    spared = 0.0
+    if not stage.encoder.trainable and model.auxiliary_encoder is None:  # tokens need no gradient
+        attention = model.pooler.attention
+        spared = _products(attention.key, num_tokens) + _products(attention.value, num_tokens)
+    return Work(num_tokens, 3 * learned - spared)
 
 
 def stage2_work(stage: Stage2Model, grid: Grid) -> Work:
     """Work of a step for each clip; the teacher's forward pass over all tokens is part of it."""
     visible, whole = stage2_visible(stage, grid), tube(grid, 0.0)
     teacher = stage.teacher.video_encoder.encoder
-    frozen = _patches(teacher, grid) + _encoder(teacher, whole)
-    learned = _encoder(stage.encoder, visible)
-    learned += _token_decoder(stage.token_decoder, visible.tokens, whole.tokens)
+    frozen = _training(teacher, grid, whole)
+    learned = _token_decoder(stage.token_decoder, visible.tokens, whole.tokens)
     if stage.global_decoder is not None:
         frozen += _pool(stage.teacher, whole.tokens)
         learned += _global_decoder(stage.global_decoder, visible.tokens)
-    return Work(visible.tokens, frozen + 3 * learned + 2 * _patches(stage.encoder, grid))
+    encoder = _training(stage.encoder, grid, visible)
+    return Work(visible.tokens, frozen + 3 * learned + encoder)
 
 
 def stage2_visible(stage: Stage2Model, grid: Grid) -> Visible:
@@ -140,12 +151,22 @@ def _patches(encoder: Encoder, grid: Grid) -> float:
     return _products(encoder.patch_embedding, math.prod(grid))
 
 
-def _encoder(encoder: Encoder, visible: Visible) -> float:
-    """The two Transformers, or the one over all tokens."""
+def _stacks(encoder: Encoder, visible: Visible) -> list[tuple[Transformer, float]]:
+    """The Transformers of an encoder, and the pairs of tokens that each compares."""
     if isinstance(encoder, JointEncoder):
-        return _transformer(encoder.joint_encoder, visible.tokens, visible.tokens**2)
-    space = _transformer(encoder.spatial_encoder, visible.tokens, visible.space_pairs)
-    return space + _transformer(encoder.temporal_encoder, visible.tokens, visible.time_pairs)
+        return [(encoder.joint_encoder, visible.tokens**2)]
+    return [
+        (encoder.spatial_encoder, visible.space_pairs),
+        (encoder.temporal_encoder, visible.time_pairs),
+    ]
+
+
+def _training(encoder: Encoder, grid: Grid, visible: Visible) -> float:
+    """Forward and, through what is not frozen, backward."""
+    flops = _patches(encoder, grid) * (2 if encoder.patch_embedding.trainable else 1)
+    for stack, pairs in _stacks(encoder, visible):
+        flops += _transformer(stack, visible.tokens, pairs) * (3 if stack.trainable else 1)
+    return flops
 
 
 def _pool(model: VideoPrismLvT, tokens: float) -> float:

@@ -16,7 +16,8 @@ from keras_videoprism.training.train_step import gather, num_replicas, num_share
 class Stage(keras.Model):
     """A model whose step can split a batch, skips broken gradients and keeps count of the steps.
 
-    A subclass gives `encoder`, `call`, `loss_of`, `summaries` and `required_keys`.
+    A subclass gives `encoder`, `call`, `loss_of`, `summaries`, `required_keys` beside the videos,
+    and whether `video_tokens` may stand for them.
 
     Args:
         num_micro_batches: number of parts of a batch.
@@ -24,7 +25,8 @@ class Stage(keras.Model):
             the rest again: less memory, a third more time.
     """
 
-    required_keys: tuple[str, ...] = ("videos",)
+    required_keys: tuple[str, ...] = ("clip_id",)
+    takes_tokens = False
     loss_spans_batch = False  # True where the loss of a batch is not the mean of its parts' losses
 
     def __init__(self, num_micro_batches: int = 1, remat: bool = False, **kwargs: Any) -> None:
@@ -103,22 +105,27 @@ class Stage(keras.Model):
 
     def check_batch(self, batch: dict[str, Tensor]) -> None:
         """ValueError that tells what is wrong with a batch and what to do."""
-        missing = [key for key in self.required_keys if key not in batch]
+        tokens = self.takes_tokens and "video_tokens" in batch
+        required = (*(() if tokens else ("videos",)), *self.required_keys)
+        missing = [key for key in required if key not in batch]
         if missing:
             raise ValueError(f"batches lack {missing}; received the keys {sorted(batch)}.")
-        videos = batch["videos"]
+        if not tokens:
+            self._check_videos(batch["videos"])
+        size, divisor = batch["clip_id"].shape[0], self.num_micro_batches * num_shares(self)
+        if size % divisor:
+            raise ValueError(
+                f"a batch of {size} cannot be split into num_micro_batches="
+                f"{self.num_micro_batches} equal parts on each of {num_shares(self)} "
+                f"data-parallel devices; choose a multiple of {divisor} and drop the remainder."
+            )
+
+    def _check_videos(self, videos: Tensor) -> None:
         check_videos(videos, self.encoder.patch_size)
         values = ops.convert_to_numpy(videos)  # min and max of XLA on a CPU ignore NaN
         if values.dtype != np.uint8 and not ((values >= 0.0) & (values <= 1.0)).all():
             raise ValueError(
                 f"videos must be in [0, 1]; received values from {values.min()} to {values.max()}."
-            )
-        divisor = self.num_micro_batches * num_shares(self)
-        if videos.shape[0] % divisor:
-            raise ValueError(
-                f"a batch of {videos.shape[0]} cannot be split into num_micro_batches="
-                f"{self.num_micro_batches} equal parts on each of {num_shares(self)} "
-                f"data-parallel devices; choose a multiple of {divisor} and drop the remainder."
             )
 
     def compile(self, *args: Any, **kwargs: Any) -> None:

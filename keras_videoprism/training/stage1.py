@@ -36,7 +36,8 @@ class Stage1Model(Stage):
 
     `compile(optimizer)` and `fit` on batches with videos, token_ids, padding_mask and clip_id; an
     image is a clip of one frame. Half of the tokens are dropped in training by a tube mask, none
-    in evaluation.
+    in evaluation. With a frozen video encoder and no dropping (LiT, section 3.2), video_tokens
+    may stand for the videos.
 
     Args:
         model: the `VideoPrismLvT` to train, without auxiliary encoder in the paper.
@@ -60,7 +61,8 @@ class Stage1Model(Stage):
         ValueError: an unknown contrast, or autoencoding where nothing is dropped.
     """
 
-    required_keys = ("videos", "token_ids", "padding_mask", "clip_id")
+    required_keys = ("token_ids", "padding_mask", "clip_id")
+    takes_tokens = True
     loss_spans_batch = True
 
     def __init__(
@@ -189,20 +191,40 @@ class Stage1Model(Stage):
 
     def check_batch(self, batch: dict[str, Tensor]) -> None:
         super().check_batch(batch)
-        if batch["videos"].shape[0] < 2:
+        if batch["clip_id"].shape[0] < 2:
             raise ValueError(
                 "contrast needs a batch of at least 2 clips; received 1. Raise the batch size."
             )
-        _, rows, columns = self.encoder.grid(batch["videos"])
+        if "video_tokens" in batch:
+            self._check_tokens(batch["video_tokens"])
+        else:
+            self._check_dropping(batch["videos"])
+        lowest, highest = int(ops.min(batch["token_ids"])), int(ops.max(batch["token_ids"]))
+        if lowest < 0 or highest >= self.model.vocabulary_size:
+            raise ValueError(
+                f"token_ids must be in [0, {self.model.vocabulary_size}), the vocabulary of the "
+                f"text tower; received {lowest} to {highest}. Use the tokenizer of the model."
+            )
+
+    def _check_dropping(self, videos: Tensor) -> None:
+        _, rows, columns = self.encoder.grid(videos)
         dropped = count_masked(self.dropping_ratio, rows * columns)
         if self.pixel_decoder is not None and dropped == 0:
             raise ValueError(
                 f"dropping_ratio={self.dropping_ratio} drops none of {rows * columns} patches, so "
                 "that autoencoding has none to predict. Raise it or use larger inputs."
             )
-        lowest, highest = int(ops.min(batch["token_ids"])), int(ops.max(batch["token_ids"]))
-        if lowest < 0 or highest >= self.model.vocabulary_size:
+
+    def _check_tokens(self, tokens: Tensor) -> None:
+        if self.dropping_ratio or self.encoder.trainable:
             raise ValueError(
-                f"token_ids must be in [0, {self.model.vocabulary_size}), the vocabulary of the "
-                f"text tower; received {lowest} to {highest}. Use the tokenizer of the model."
+                "video_tokens do not depend on the video encoder, so that it would not learn: set "
+                "`model.video_encoder.trainable = False` and dropping_ratio=0, or pass videos; "
+                f"received dropping_ratio={self.dropping_ratio}."
+            )
+        width = self.encoder.hidden_dim
+        if len(tokens.shape) != 3 or tokens.shape[-1] != width:
+            raise ValueError(
+                f"video_tokens must have the shape [batch, T*N, {width}]; received "
+                f"{tuple(tokens.shape)}. Make them by this model's video encoder."
             )

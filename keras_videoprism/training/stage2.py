@@ -49,8 +49,6 @@ class Stage2Model(Stage):
         num_micro_batches: accumulate the gradient over this many parts of each batch.
     """
 
-    required_keys = ("videos", "clip_id")
-
     def __init__(
         self,
         student: VideoPrism,

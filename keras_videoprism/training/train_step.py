@@ -242,7 +242,8 @@ def _dense(gradient: Tensor) -> Tensor:
 
 
 def _log(model: keras.Model, x: dict, loss: Tensor, y_pred: dict) -> None:
-    model._loss_tracker.update_state(loss * num_replicas(), sample_weight=ops.shape(x["videos"])[0])
+    clips = ops.shape(x["clip_id"])[0]
+    model._loss_tracker.update_state(loss * num_replicas(), sample_weight=clips)
     model.compute_metrics(x, None, y_pred)
 
 
@@ -374,3 +375,37 @@ def peak_device_bytes() -> int | None:
     import jax
 
     return (jax.local_devices()[0].memory_stats() or {}).get("peak_bytes_in_use")
+
+
+# A job of several processes, on JAX: each sees only a part of what is split over devices.
+
+
+def process_of() -> tuple[int, int]:
+    """(i, n): this is process i of n, of which each reads its own clips."""
+    if keras.backend.backend() != "jax":
+        return 0, 1
+    import jax
+
+    return jax.process_index(), jax.process_count()
+
+
+def is_first_process() -> bool:
+    """Whether this process writes the files of the job."""
+    return process_of()[0] == 0
+
+
+def to_host(variable: keras.Variable) -> Any:
+    """The value as a NumPy array; all processes must ask for it together."""
+    value = variable.value
+    if keras.backend.backend() == "jax" and not value.is_fully_addressable:
+        from jax.experimental import multihost_utils
+
+        return multihost_utils.process_allgather(value, tiled=True)
+    return ops.convert_to_numpy(value)
+
+
+def replicate(model: keras.Model) -> None:
+    """Give each process all values of a trained model, so that it can be saved."""
+    for variable in model.variables:
+        if keras.backend.backend() == "jax" and not variable.value.is_fully_addressable:
+            variable._value = keras.ops.convert_to_tensor(to_host(variable))

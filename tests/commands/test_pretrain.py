@@ -10,13 +10,13 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import keras
+import keras_hub
 import numpy as np
 import pytest
-import tensorflow as tf
 
 from keras_videoprism import presets
-from keras_videoprism.commands.pretrain import Source, _fit, pretrain, read_sources
+from keras_videoprism.commands.pretrain import pretrain
+from keras_videoprism.commands.sources import Source, read_sources
 from keras_videoprism.data import read_manifest, write_records
 from keras_videoprism.models import VideoPrism, VideoPrismLvT
 
@@ -146,6 +146,10 @@ def test_bad_arguments_are_told_before_any_work(tmp_path):
         pretrain(1, ["a"], loss_on="all", **settings)
     with pytest.raises(ValueError, match="same num_frames"):
         pretrain(1, ["a", "b"], order="mixed", frames=(8, 1), **settings)
+    with pytest.raises(ValueError, match="init_from and freeze_spatial are for stage 1"):
+        pretrain(2, ["a"], teacher="b", init_from="c", **settings)
+    with pytest.raises(ValueError, match="would keep a random spatial encoder"):
+        pretrain(1, ["a"], freeze_spatial=True, **settings)
     (tmp_path / "out").mkdir()
     with pytest.raises(ValueError, match="exists"):
         pretrain(1, ["a"], **settings)
@@ -182,12 +186,16 @@ def test_the_other_ways_of_stage_1(runs, tmp_path):
         pretrain(**{**runs["stage1"], **again, "output": str(tmp_path / "new")})
 
 
-@pytest.mark.parametrize(("steps", "expected"), [(3, [3]), (7, [4, 8]), (8, [4, 8])])
-def test_no_step_is_left_out(steps, expected):
-    """Steps that fill no whole number of epochs are rounded up, not down."""
-    stage = keras.Sequential([keras.layers.Dense(1)])
-    stage.compute_loss = lambda x, y, y_pred, sample_weight=None, training=True: y_pred.mean()
-    batches = tf.data.Dataset.from_tensors(np.ones((2, 3), "float32")).repeat()
-    curves = _fit(stage, lambda start: batches, keras.optimizers.SGD(0.1), steps, 4, stage)
-    assert curves["step"] == expected
-    assert int(stage.optimizer.iterations.numpy()) == expected[-1]
+def test_starts_from_an_image_model(runs, tmp_path, caplog):
+    """The spatial encoder stays what the source gives, the rest learns; this is logged."""
+    source = keras_hub.models.ViTBackbone((24, 24, 3), 8, 1, 2, 16, 32)
+    source.save_to_preset(str(tmp_path / "vit"))
+    output = tmp_path / "out"
+    start = {"init_from": tmp_path / "vit", "freeze_spatial": True}
+    pretrain(**{**runs["stage1"], **start, "output": str(output), "steps": 2})
+    kernel = source.get_layer("vit_encoder").encoder_layers[0].mlp.dense_1.kernel
+    towers = VideoPrismLvT.from_preset(output)
+    block = towers.video_encoder.encoder.spatial_encoder.blocks[0]
+    np.testing.assert_array_equal(block.mlp_hidden.kernel, kernel)
+    assert towers.video_encoder.encoder.spatial_encoder.trainable  # as loaded
+    assert "not initialised: encoder/temporal_position, encoder/temporal_encoder" in caplog.text

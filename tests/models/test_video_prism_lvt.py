@@ -87,6 +87,17 @@ def test_towers_alone_and_together(run, video_prism_lvt, random_videos):
 
 
 @pytest.mark.backends
+def test_tokens_in_place_of_videos(run, video_prism_lvt, random_videos):
+    videos = random_videos(2, 3, 12, 12)
+    expected = run(video_prism_lvt.encode_video, videos)
+    tokens = run(video_prism_lvt.video_encoder, videos)
+    given = run(video_prism_lvt, {"video_tokens": tokens})
+    np.testing.assert_allclose(given["video_embeddings"], expected, atol=1e-6)
+    half = run(video_prism_lvt, {"video_tokens": tokens.astype("float16")})
+    np.testing.assert_allclose(half["video_embeddings"], expected, atol=1e-3)
+
+
+@pytest.mark.backends
 def test_predict_equals_call(run, video_prism_lvt, random_videos):
     """Also with a last batch that is smaller."""
     inputs = {

@@ -4,6 +4,7 @@ import keras
 import numpy as np
 import pytest
 
+from keras_videoprism.converters import freeze_spatial
 from keras_videoprism.layers.masking import bevt_visible
 from keras_videoprism.models import VideoPrism, VideoPrismLvT
 from keras_videoprism.training import Stage1Model, Stage2Model
@@ -68,6 +69,36 @@ def test_stage1_counts_the_products_of_jax(stage1, batch, dropping_ratio, attent
 @needs_jax
 def test_stage1_counts_the_pixel_decoder(autoencoder, batch):
     stage = autoencoder()
+    similarities = 3 * 2 * 16 * (4**2 - 2**2) / 2
+    assert per_clip(stage, batch) - similarities == step_work(stage, batch(4)).flops / 4
+
+
+@pytest.mark.parametrize("num_auxiliary_layers", [0, 1])
+@pytest.mark.parametrize("cached", [True, False], ids=["cached", "videos"])
+def test_no_backward_pass_runs_through_a_frozen_encoder(
+    stage1, batch, cached, num_auxiliary_layers
+):
+    config = {**stage1().model.get_config(), "num_auxiliary_layers": num_auxiliary_layers}
+    model = VideoPrismLvT.from_config(config)
+    model.video_encoder.trainable = False
+    stage = Stage1Model(model, dropping_ratio=0.0)
+
+    def clips(count):
+        clips = batch(count)
+        if cached:
+            del clips["videos"]
+            clips["video_tokens"] = np.zeros((count, 64, 16), "float32")
+        return clips
+
+    similarities = 3 * 2 * 16 * (4**2 - 2**2) / 2
+    expected = step_work(stage, clips(4)).flops / 4
+    assert per_clip(stage, clips) - similarities == expected
+
+
+@needs_jax
+def test_a_frozen_spatial_encoder(stage1, batch):
+    stage = stage1()
+    freeze_spatial(stage.model.video_encoder)
     similarities = 3 * 2 * 16 * (4**2 - 2**2) / 2
     assert per_clip(stage, batch) - similarities == step_work(stage, batch(4)).flops / 4
 

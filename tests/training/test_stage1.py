@@ -139,6 +139,20 @@ def test_bad_batches(stage1, batch, arguments, change, message):
         model.fit(bad, verbose=0)
 
 
+def test_tokens_need_a_frozen_encoder(stage1, batch):
+    clips = batch(4)
+    clips["video_tokens"] = np.zeros((4, 64, 16), "float32")
+    del clips["videos"]
+    for model in (stage1(), stage1(dropping_ratio=0.0)):
+        with pytest.raises(ValueError, match="it would not learn.* received dropping_ratio"):
+            model.check_batch(clips)
+    model.model.video_encoder.trainable = False
+    model.check_batch(clips)
+    clips["video_tokens"] = np.zeros((4, 64, 8), "float32")
+    with pytest.raises(ValueError, match=r"shape \[batch, T\*N, 16\]; received \(4, 64, 8\)"):
+        model.check_batch(clips)
+
+
 @pytest.mark.parametrize("token", [-1, 20])
 def test_tokens_beyond_the_vocabulary(stage1, batch, token):
     bad = batch(4)
