@@ -143,9 +143,8 @@ def lit(
     if cache is not None:
         read = _encode_once(read, locked, cache, cache_dtype, progress)
     write_run(f"{output}.run", {**given, "progress": None})
-    optimizer = stage1_optimizer(
-        learning_rate, steps, steps // 10 if warmup_steps is None else warmup_steps
-    )
+    warmup_steps = steps // 10 if warmup_steps is None else warmup_steps
+    optimizer = stage1_optimizer(learning_rate, steps, warmup_steps)
     saving: dict[str, Any] = {"save_every": save_every, "keep": keep, "force": force}
     checkpoints = partial(Checkpoint, f"{output}.checkpoints", settings=settings, **saving)
     arguments: dict[str, Any] = {"output": output, "seed": seed, "num_micro_batches": micro_batches}

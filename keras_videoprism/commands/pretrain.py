@@ -29,9 +29,9 @@ from keras_videoprism.commands.train import (
 from keras_videoprism.training import Stage1Model, Stage2Model
 from keras_videoprism.training.callbacks import StepLog
 from keras_videoprism.training.checkpoints import Checkpoint, Curves
+from keras_videoprism.training.devices import process_of
 from keras_videoprism.training.recipes import stage1_optimizer, stage2_optimizer
 from keras_videoprism.training.stage import Stage
-from keras_videoprism.training.train_step import process_of
 
 # Arguments of `pretrain` that may differ when a run goes on: they do not change what is trained.
 _FREE = (

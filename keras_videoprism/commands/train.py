@@ -12,6 +12,7 @@ import keras
 import tensorflow as tf
 
 from keras_videoprism import presets
+from keras_videoprism.commands.event_file import EventFile
 from keras_videoprism.commands.frozen_probe import FrozenProbe
 from keras_videoprism.commands.run_page import RunPage
 from keras_videoprism.data.atomic import atomic_path
@@ -19,7 +20,7 @@ from keras_videoprism.models import VideoPrism, VideoPrismLvT
 from keras_videoprism.training import Stage1Model, Stage2Model
 from keras_videoprism.training.callbacks import StepLog, StopWhenBroken, WarnOfCollapse
 from keras_videoprism.training.checkpoints import Checkpoint, Counting, Curves
-from keras_videoprism.training.train_step import is_first_process, process_of, replicate
+from keras_videoprism.training.devices import is_first_process, process_of, replicate
 
 _LOGGER = logging.getLogger(__name__)
 
@@ -173,7 +174,7 @@ def run_callbacks(
     every = min(STEPS_PER_ROW, whole_epochs(steps)[1])
     path = Path(folder) / "steps.csv"
     found: list[keras.callbacks.Callback] = [
-        step_log(path, every=every, peak_flops=peak_flops, tensorboard=folder)
+        step_log(path, every=every, peak_flops=peak_flops, on_row=EventFile(folder))
     ]
     if probe is not None and probe_classes is not None:
         scores, (train, test) = Path(folder) / "probe.csv", probe

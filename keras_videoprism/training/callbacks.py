@@ -12,8 +12,8 @@ from typing import Any
 
 import keras
 
+from keras_videoprism.training.devices import peak_device_bytes
 from keras_videoprism.training.flops import Work, step_work
-from keras_videoprism.training.train_step import peak_device_bytes
 
 Logs = dict[str, float]
 
@@ -53,7 +53,7 @@ class StepLog(keras.callbacks.Callback):
         peak_flops: operations per second that all devices of the run could do; None for no `mfu`.
         sources: names of the sources, where each step trains on one of them.
         source_of: number of a step, from 0 on -> name of its source.
-        tensorboard: folder for the same numbers as TensorBoard reads them; needs TensorFlow.
+        on_row: called with each row.
 
     Raises:
         ValueError: the file has other columns.
@@ -66,14 +66,13 @@ class StepLog(keras.callbacks.Callback):
         peak_flops: float | None = None,
         sources: Sequence[str] = (),
         source_of: Callable[[int], str] | None = None,
-        tensorboard: str | os.PathLike[str] | None = None,
+        on_row: Callable[[dict[str, Any]], None] | None = None,
     ) -> None:
         super().__init__()
         if every < 1:
             raise ValueError(f"every must be at least 1; received {every}.")
         self.path, self.every, self.peak_flops = Path(path), every, peak_flops
-        self.tensorboard = tensorboard
-        self._events: Any = None
+        self.on_row = on_row
         self.sources, self.source_of = tuple(sources), source_of
         self._losses: dict[str, list[float]] = defaultdict(list)  # of each source, as `_sums`
         self.columns: list[str] = []
@@ -141,19 +140,8 @@ class StepLog(keras.callbacks.Callback):
             begin_table(self.path, self.columns, self._first)
         with self.path.open("a", newline="", encoding="utf-8") as file:
             csv.DictWriter(file, self.columns).writerow(row)
-        if self.tensorboard is not None:
-            self._write_events(row)
-
-    def _write_events(self, row: dict[str, Any]) -> None:
-        import tensorflow as tf
-
-        if self._events is None:
-            self._events = tf.summary.create_file_writer(str(self.tensorboard))
-        with self._events.as_default(step=row["step"]):
-            for name in row.keys() - {"step"}:
-                if row[name] != "":
-                    tf.summary.scalar(name, row[name])
-        self._events.flush()
+        if self.on_row is not None:
+            self.on_row(row)
 
 
 class _Watch:

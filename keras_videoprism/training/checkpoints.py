@@ -23,7 +23,7 @@ from keras import ops
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
 
-from keras_videoprism.training.train_step import is_first_process, to_host
+from keras_videoprism.training.devices import is_first_process, to_host
 
 _LOGGER = logging.getLogger(__name__)
 _MAX_LISTED = 10  # variables in a message

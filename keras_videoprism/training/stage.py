@@ -10,7 +10,8 @@ from keras_videoprism.layers.factorized_encoder import check_videos
 from keras_videoprism.layers.joint_encoder import Encoder
 from keras_videoprism.layers.transformer import Transformer
 from keras_videoprism.layers.typing import Tensor
-from keras_videoprism.training.train_step import gather, num_replicas, num_shares, train_step
+from keras_videoprism.training.devices import gather, num_replicas, num_shares
+from keras_videoprism.training.train_step import train_step
 
 
 class Stage(keras.Model):

@@ -1,4 +1,4 @@
-"""The training step of both stages on each backend: the only code that knows backends.
+"""The training step of both stages on each backend; with devices.py all code that knows backends.
 
 It adds to Keras' step: micro-batches, gradients that are not finite are skipped and counted, and
 the gradient norm and the loss of this step alone (`batch_loss`) are logged. With one micro-batch
@@ -18,6 +18,7 @@ from keras import ops
 
 from keras_videoprism.layers.typing import Tensor
 from keras_videoprism.training import micro_batches
+from keras_videoprism.training.devices import num_replicas
 
 
 def train_step(model: keras.Model, *args: Any) -> Any:
@@ -290,42 +291,6 @@ def _apply(model: keras.Model, gradients: list[Tensor], finite: Tensor) -> None:
 # the gradients over replicas. On all other devices a step sees the whole batch.
 
 
-def num_shares(model: keras.Model) -> int:
-    """Number of devices, or groups of devices, that share each batch which `fit` reads."""
-    if keras.backend.backend() == "tensorflow":
-        return model.distribute_strategy.num_replicas_in_sync
-    distribution = keras.distribution.distribution()
-    if distribution is None:
-        return 1
-    # Without automatic shards each process reads the batches of its own devices.
-    readers = 1 if distribution.auto_shard_dataset else distribution.num_processes
-    return max(distribution.num_model_replicas // readers, 1)
-
-
-def num_replicas() -> int:
-    """Number of replicas of tf.distribute; 1 elsewhere."""
-    if keras.backend.backend() != "tensorflow":
-        return 1
-    import tensorflow as tf
-
-    context = tf.distribute.get_replica_context()
-    return 1 if context is None else context.num_replicas_in_sync
-
-
-def gather(outputs: dict[str, Tensor]) -> dict[str, Tensor]:
-    """Outputs of one replica -> those of all, in order, with gradients."""
-    if num_replicas() == 1:
-        return outputs
-    import tensorflow as tf
-
-    context = tf.distribute.get_replica_context()
-
-    def gathered(x: Tensor) -> Tensor:
-        return tf.ensure_shape(context.all_gather(x, axis=0), [None, *x.shape[1:]])
-
-    return {name: gathered(outputs[name]) for name in sorted(outputs)}
-
-
 def _sum_over_replicas(gradients: list[Tensor]) -> list[Tensor]:
     """The gradients of the whole batch on every replica; dense where there are several."""
     if num_replicas() == 1:
@@ -366,46 +331,3 @@ def _apply_on_replicas(model: keras.Model, gradients: list[Tensor], finite: Tens
         tf.cond(finite, update_all, lambda: tf.constant(0))
 
     tf.distribute.get_replica_context().merge_call(update_if, args=(finite, gradients))
-
-
-def peak_device_bytes() -> int | None:
-    """Most memory in use at once on this process' first device; None where nobody counts it."""
-    if keras.backend.backend() != "jax":
-        return None
-    import jax
-
-    return (jax.local_devices()[0].memory_stats() or {}).get("peak_bytes_in_use")
-
-
-# A job of several processes, on JAX: each sees only a part of what is split over devices.
-
-
-def process_of() -> tuple[int, int]:
-    """(i, n): this is process i of n, of which each reads its own clips."""
-    if keras.backend.backend() != "jax":
-        return 0, 1
-    import jax
-
-    return jax.process_index(), jax.process_count()
-
-
-def is_first_process() -> bool:
-    """Whether this process writes the files of the job."""
-    return process_of()[0] == 0
-
-
-def to_host(variable: keras.Variable) -> Any:
-    """The value as a NumPy array; all processes must ask for it together."""
-    value = variable.value
-    if keras.backend.backend() == "jax" and not value.is_fully_addressable:
-        from jax.experimental import multihost_utils
-
-        return multihost_utils.process_allgather(value, tiled=True)
-    return ops.convert_to_numpy(value)
-
-
-def replicate(model: keras.Model) -> None:
-    """Give each process all values of a trained model, so that it can be saved."""
-    for variable in model.variables:
-        if keras.backend.backend() == "jax" and not variable.value.is_fully_addressable:
-            variable._value = keras.ops.convert_to_tensor(to_host(variable))

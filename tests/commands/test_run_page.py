@@ -53,13 +53,8 @@ def test_a_run_is_drawn_at_its_end(batch, tmp_path):
     stage = make_stage(1)
     stage.compile(keras.optimizers.SGD(0.1))
     log = StepLog(folder / "steps.csv", every=1)
-    stage.fit(
-        batch,
-        batch_size=4,
-        epochs=3,
-        verbose=0,
-        callbacks=[log, RunPage(folder, lambda start: [batch])],
-    )
+    page = RunPage(folder, lambda start: [batch])
+    stage.fit(batch, batch_size=4, epochs=3, verbose=0, callbacks=[log, page])
     page = (folder / "report.html").read_text()
     assert page.count("<img") == 2 and "50% of the tokens" in page
     assert "<td>learning_rate</td><td>0.125</td>" in page and "&lt;a&gt;" in page

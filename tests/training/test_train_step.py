@@ -4,7 +4,6 @@ import pytest
 
 from keras_videoprism.layers.transformer import Transformer
 from keras_videoprism.training import Stage1Model, Stage2Model
-from keras_videoprism.training.train_step import peak_device_bytes
 
 pytestmark = pytest.mark.backends
 
@@ -122,16 +121,3 @@ def test_each_step_has_its_own_masks(stages, batch, stage):
     model.step.assign(1)
     model.reset_metrics()
     assert train(model, batch(4))["loss"] == pytest.approx(losses[1], abs=1e-6)
-
-
-@pytest.mark.skipif(keras.backend.backend() != "jax", reason="counted by JAX's devices alone")
-def test_peak_device_bytes(monkeypatch):
-    import jax
-
-    class Device:
-        def memory_stats(self) -> dict:
-            return {"bytes_in_use": 5, "peak_bytes_in_use": 7}
-
-    assert peak_device_bytes() is None  # a CPU has no memory of its own
-    monkeypatch.setattr(jax, "local_devices", lambda: [Device()])
-    assert peak_device_bytes() == 7
