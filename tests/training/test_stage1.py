@@ -56,7 +56,7 @@ def test_the_sigmoid_loss_learns_a_bias(stage1, batch):
     logs = model.train_on_batch(batch(4), return_dict=True)
     assert float(logs["logit_bias"]) > -10.0  # at first nothing seems to match
     assert float(logs["temperature"]) != pytest.approx(0.1, abs=1e-5)
-    model.log_logit_scale.assign(model.log_logit_scale.constraint(6.0))
+    model.log_logit_scale.assign(model.log_logit_scale.constraint(keras.ops.convert_to_tensor(6.0)))
     assert keras.ops.convert_to_numpy(model.log_logit_scale) == 6.0  # no bound, unlike CLIP's
 
 
