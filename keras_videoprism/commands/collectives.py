@@ -15,7 +15,7 @@ KINDS = ("all-gather", "all-reduce", "reduce-scatter", "all-to-all", "collective
 ITEM_BYTES = {"pred": 1, "bf16": 2, "c64": 8, "c128": 16}  # all others end in their bits
 
 _COMPUTATION = re.compile(r"(ENTRY )?%?([\w.-]+) \(.*\{$")
-_COLLECTIVE = re.compile(rf" = (.*?) ({'|'.join(KINDS)})\(")
+_COLLECTIVE = re.compile(rf" = (\([^()]*\)|\S+) ({'|'.join(KINDS)})\(")
 _CALLED = re.compile(r"(?:body|to_apply|calls|true_computation|false_computation)=%?([\w.-]+)")
 _BRANCHES = re.compile(r"branch_computations=\{([^}]*)\}")
 _TRIPS = re.compile(r'"known_trip_count":\{"n":"(\d+)"\}')
@@ -30,12 +30,12 @@ _AXIS_USED = re.compile(r"'(\w+)'(?::\(\d+\)(\d+))?")
 class Traffic(NamedTuple):
     """Collective operations of one kind in a step, on one device.
 
-    count: how many are run. bytes: the arrays that they make or sum, whole. sent: bytes that the
+    times: how many are run. bytes: the arrays that they make or sum, whole. sent: bytes that the
     device sends, where they go around a ring: of n devices, (n - 1) / n of an array, for a sum
     twice as many.
     """
 
-    count: int
+    times: int
     bytes: int
     sent: int
 
@@ -64,7 +64,7 @@ def collectives(hlo: str, devices: int) -> dict[str, Traffic]:
         for kind, size, sent in parts[name].collectives:
             old = totals.get(kind, Traffic(0, 0, 0))
             totals[kind] = Traffic(
-                old.count + times, old.bytes + times * size, old.sent + times * sent
+                old.times + times, old.bytes + times * size, old.sent + times * sent
             )
     return {kind: totals[kind] for kind in KINDS if kind in totals}
 

@@ -48,13 +48,13 @@ def _traffic(result: dict[str, Any]) -> Table:
     table = _table(None, "a device exchanges", "times", "GB", "GB sent")
     for kind, counts in result["collectives"].items():
         size, sent = counts["bytes"] / 1e9, counts["sent"] / 1e9
-        table.add_row(kind, str(counts["count"]), _number(size), _number(sent))
+        table.add_row(kind, str(counts["times"]), _number(size), _number(sent))
     return table
 
 
 def _estimates(result: dict[str, Any]) -> Table:
     table = _table(
-        None, "seconds at 100 %", "compute", "memory", "network", "step \u2265", "memory"
+        None, "seconds at 100 %", "compute", "memory", "network", "step, at least", "memory"
     )
     for name, estimate in result["estimates"].items():
         times = [_number(estimate[part]) for part in ("compute", "memory", "network", "step")]
