@@ -59,21 +59,21 @@ def sizes_of(step: TracedStep) -> dict[str, int]:
 def main() -> None:
     plan.PRESETS["videoprism_lvt_tiny"] = {**SIZE, **TEXT}
     plan.plan(1, "videoprism_tiny", 16, devices=8, frames=4, output=FOLDER / "plan.json")
-    results: dict[str, Any] = {"live_bytes": sum(array.nbytes for array in jax.live_arrays())}
     mesh = {"data": 4, "model": 2}
     steps = {
-        "model": step_of(make_stage1, mesh, False),
+        "stage1": step_of(make_stage1, mesh, False),
         "both": step_of(make_stage1, mesh, True),
         "stage2": step_of(make_stage2, mesh, True, num_micro_batches=2),
     }
-    for name, step in steps.items():
-        results[name] = {"sizes": sizes_of(step)}
+    results: dict[str, Any] = {name: {"sizes": sizes_of(step)} for name, step in steps.items()}
+    results["live_bytes"] = sum(array.nbytes for array in jax.live_arrays())
+    batch = {"videos": np.zeros((16, 4, 24, 24, 3)), "token_ids": np.zeros((16, 64))}
+    for name in ("stage1", "stage2"):
+        step = steps[name]
+        results[name]["flops"] = step_work(step.stage, batch).flops
         exported = jax.export.export(step.jitted(), platforms=["tpu", "cuda"])(*step.arguments)
         results[name]["exported"] = exported.platforms
     results["stage2"]["plan"] = plan.measure(steps["stage2"], 8)
-    batch = {"videos": np.zeros((16, 4, 24, 24, 3)), "token_ids": np.zeros((16, 64))}
-    for name, make in (("stage1", make_stage1), ("stage2", make_stage2)):
-        results[f"{name}_flops"] = step_work(make(), batch).flops  # models with values
     (FOLDER / "steps.json").write_text(json.dumps(results))
 
 

@@ -1,4 +1,3 @@
-import pytest
 from rich.console import Console
 
 from keras_videoprism.commands.plan_tables import plan_tables

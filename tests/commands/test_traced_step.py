@@ -55,7 +55,7 @@ def share(shapes: Shapes, data: int) -> int:
     )
 
 
-@pytest.mark.parametrize(("place", "data"), [("model", 1), ("both", 4)])
+@pytest.mark.parametrize(("place", "data"), [("stage1", 1), ("both", 4)])
 def test_bytes_of_a_device(planned, place, data):
     """Adafactor keeps an array of each variable's shape, split like it, and whole means over its
     rows and columns, or two numbers where there are none; it counts its steps in 4 bytes, the
@@ -77,7 +77,7 @@ def test_nothing_of_the_model_is_made(planned):
     assert planned[1]["live_bytes"] == 0
 
 
-@pytest.mark.parametrize("step", ["model", "both", "stage2"])
+@pytest.mark.parametrize("step", ["stage1", "stage2"])
 def test_steps_lower_for_tpu_and_cuda(planned, step):
     """jax.export refuses what is not promised to stay as it is, such as unknown custom calls."""
     assert planned[1][step]["exported"] == ["tpu", "cuda"]
