@@ -53,7 +53,7 @@ def fake_measures(benchmark: ModuleType, stage: str) -> dict[str, dict]:
 
 
 def test_every_side_and_ratio_is_defined(benchmark, sides):
-    named = [side for stage in ("stage1", "stage2") for side in benchmark.SIDES[stage]]
+    named = [side for stage in ("stage1", "stage2", "memory") for side in benchmark.SIDES[stage]]
     assert sorted(named) == sorted(sides.SIDES)
     for stage, compared in benchmark.RATIOS.items():
         named = {r.numerator for r in compared} | {r.denominator for r in compared}
@@ -84,7 +84,7 @@ def test_measure_trains_a_side(benchmark, sides):
     assert measured["parameters"] == sides.SIDES[benchmark.HALF](TOY).count_params()
 
 
-@pytest.mark.parametrize("stage", ["stage1", "stage2", "forward", "reader", "writer"])
+@pytest.mark.parametrize("stage", ["stage1", "stage2", "memory", "forward", "reader", "writer"])
 def test_main_prints_tables_and_writes_json(benchmark, stage, tmp_path, monkeypatch, capsys):
     fake = fake_measures(benchmark, stage)
     monkeypatch.setattr(benchmark, "measure_all", lambda *_: fake)

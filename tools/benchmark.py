@@ -2,6 +2,7 @@
 
     python tools/benchmark.py stage1
     python tools/benchmark.py stage2 --width 64 --spatial-layers 2 --temporal-layers 1 --steps 2
+    python tools/benchmark.py memory --steps 1
     python tools/benchmark.py forward --preset videoprism_lvt_b --frames 16 --size 288 --steps 3
     python tools/benchmark.py reader --frames 16 --size 288
     python tools/benchmark.py writer --frames 16 --size 288
@@ -56,11 +57,15 @@ HALF, DENSE, KERAS_HUB = (
     "stage 1, all tokens",
     "KerasHub, all tokens",
 )
+ONE_BATCH, IN_PARTS, REMAT = "one batch", "8 batches in 8 parts", "remat"
 FLAT, BLOCKS, UNMASKED = "stage 2, BEVT flat", "stage 2, BEVT blocks", "stage 2, all tokens"
 
 SIDES = {
     "stage1": (HALF, DENSE, KERAS_HUB),
     "stage2": (FLAT, BLOCKS, UNMASKED),
+    "memory": tuple(
+        f"stage {n}, {side}" for n in (1, 2) for side in (ONE_BATCH, IN_PARTS, REMAT)
+    ),
     "forward": tuple(benchmark_forward.SIDES),
     "reader": (READER, AUGMENTED, BARE_READER, TRAINING),
     "writer": (WRITER, BARE_WRITER, MANY),
@@ -76,6 +81,15 @@ RATIOS = {
     "stage2": (
         Ratio("step_seconds", UNMASKED, FLAT, ">= 1.5"),
         Ratio("step_seconds", UNMASKED, BLOCKS, ">= 1.5"),
+    ),
+    "memory": tuple(
+        Ratio(quantity, f"stage {n}, {side}", f"stage {n}, {ONE_BATCH}", reach)
+        for n in (1, 2)
+        for quantity, side, reach in (
+            ("peak_bytes", IN_PARTS, "<= 1.25"),
+            ("peak_bytes", REMAT, ""),
+            ("step_seconds", REMAT, ""),
+        )
     ),
     "forward": (
         Ratio("step_seconds", OURS_JAX, HUB_JAX, "<= 0.95; LvT 0.70"),
@@ -101,7 +115,7 @@ def measure(side: str, sizes: argparse.Namespace) -> dict[str, Any]:
     import benchmark_sides
 
     model = benchmark_sides.SIDES[side](sizes)
-    batch = benchmark_sides.random_batch(sizes)
+    batch = benchmark_sides.random_batch(sizes, getattr(model, "num_micro_batches", 1))
     measured = time_steps(lambda: model.train_on_batch(batch), sizes.steps)
     return {**measured, "parameters": model.count_params()}
 

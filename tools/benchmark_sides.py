@@ -17,24 +17,25 @@ from keras_videoprism.training.recipes import stage1_optimizer, stage2_optimizer
 PATCH_SIZE = 18
 HEAD_DIM = 64
 VOCABULARY_SIZE = 1000
-NUM_TEXT_TOKENS = 64  # Appendix C.1
+TEXT_TOKENS = 64  # Appendix C.1
 LOGIT_CAP = 50.0
 INITIAL_LOGIT_SCALE = 2.66  # logarithm of 1 / 0.07
 
 
-def random_batch(sizes: Namespace) -> dict[str, np.ndarray]:
-    """Clips and texts of noise; the numbers do not change the time of a step."""
+def random_batch(sizes: Namespace, parts: int = 1) -> dict[str, np.ndarray]:
+    """Clips and texts of noise, of each part; the numbers do not change the time of a step."""
     rng = np.random.default_rng(0)
-    text_shape = (sizes.batch, NUM_TEXT_TOKENS)
+    clips = parts * sizes.batch
+    video_shape, text_shape = (clips, sizes.frames, sizes.size, sizes.size, 3), (clips, TEXT_TOKENS)
     return {
-        "videos": rng.random((sizes.batch, sizes.frames, sizes.size, sizes.size, 3), np.float32),
+        "videos": rng.random(video_shape, np.float32),
         "token_ids": rng.integers(VOCABULARY_SIZE, size=text_shape, dtype=np.int32),
         "padding_mask": np.ones(text_shape, bool),
-        "clip_id": np.arange(sizes.batch),
+        "clip_id": np.arange(clips),
     }
 
 
-def stage1(sizes: Namespace, dropping_ratio: float) -> keras.Model:
+def stage1(sizes: Namespace, dropping_ratio: float = 0.5, **memory: Any) -> keras.Model:
     """`Stage1Model` of an LvT model, with its auxiliary encoder as the released ones have it."""
     model = VideoPrismLvT(
         num_auxiliary_layers=sizes.auxiliary_layers,
@@ -42,7 +43,8 @@ def stage1(sizes: Namespace, dropping_ratio: float) -> keras.Model:
         vocabulary_size=VOCABULARY_SIZE,
         **_encoder_arguments(sizes),
     )
-    return _compiled(Stage1Model(model, dropping_ratio=dropping_ratio), stage1_optimizer())
+    stage = Stage1Model(model, dropping_ratio=dropping_ratio, **memory)
+    return _compiled(stage, stage1_optimizer())
 
 
 class KerasHubStage1(keras.Model):
@@ -110,6 +112,12 @@ SIDES: dict[str, Callable[[Namespace], keras.Model]] = {
     "stage 2, BEVT blocks": lambda sizes: stage2(sizes, num_masked_frames=sizes.frames - 1),
     # Tubes of all patches are a dense grid: the fastest student that sees everything.
     "stage 2, all tokens": lambda sizes: stage2(sizes, mask="tube", masking_ratio=0.0),
+    "stage 1, one batch": stage1,
+    "stage 1, 8 batches in 8 parts": lambda sizes: stage1(sizes, num_micro_batches=8),
+    "stage 1, remat": lambda sizes: stage1(sizes, remat=True),
+    "stage 2, one batch": stage2,
+    "stage 2, 8 batches in 8 parts": lambda sizes: stage2(sizes, num_micro_batches=8),
+    "stage 2, remat": lambda sizes: stage2(sizes, remat=True),
 }
 
 

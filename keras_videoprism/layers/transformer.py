@@ -1,6 +1,7 @@
 """Pre-norm Transformer block and stack."""
 
 import math
+from functools import partial
 from typing import Any
 
 import keras
@@ -105,7 +106,12 @@ class Transformer(keras.layers.Layer):
 
     Call arguments are those of the block. `return_layers=True` returns the list of the outputs of
     all blocks instead of the last.
+
+    Attributes:
+        remat: compute each block again in the backward pass, so that only its input is kept.
     """
+
+    remat = False
 
     def __init__(
         self, num_layers: int, name: str | None = None, dtype: Any = None, **block_args: Any
@@ -129,7 +135,9 @@ class Transformer(keras.layers.Layer):
     ) -> Tensor:
         outputs = []
         for block in self.blocks:
-            x = block(x, attention_mask=attention_mask, padding_mask=padding_mask)
+            # TensorFlow takes no keywords in what it computes again.
+            run = partial(block, attention_mask=attention_mask, padding_mask=padding_mask)
+            x = keras.remat(run)(x) if self.remat else run(x)
             outputs.append(x)
         return outputs if return_layers else x
 

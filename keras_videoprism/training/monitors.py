@@ -23,7 +23,8 @@ def embedding_std(embeddings: Tensor) -> Tensor:
     does not matter.
     """
     x = ops.stop_gradient(l2_normalize(embeddings))
-    return ops.mean(ops.std(x, axis=0)) * x.shape[1] ** 0.5
+    width = ops.cast(ops.shape(x)[1], "float32")
+    return ops.mean(ops.std(x, axis=0)) * ops.sqrt(width)
 
 
 def pair_cosine(embeddings: Tensor) -> Tensor:

@@ -7,6 +7,7 @@ import numpy as np
 from keras import ops
 
 from keras_videoprism.layers.factorized_encoder import FactorizedEncoder, check_videos
+from keras_videoprism.layers.transformer import Transformer
 from keras_videoprism.layers.typing import Tensor
 from keras_videoprism.training.train_step import gather, num_replicas, num_shares, train_step
 
@@ -18,16 +19,19 @@ class Stage(keras.Model):
 
     Args:
         num_micro_batches: number of parts of a batch.
+        remat: keep only the input of each Transformer block for the backward pass, which computes
+            the rest again: less memory, a third more time.
     """
 
     required_keys: tuple[str, ...] = ("videos",)
     loss_spans_batch = False  # True where the loss of a batch is not the mean of its parts' losses
 
-    def __init__(self, num_micro_batches: int = 1, **kwargs: Any) -> None:
+    def __init__(self, num_micro_batches: int = 1, remat: bool = False, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         if num_micro_batches < 1:
             raise ValueError(f"num_micro_batches must be at least 1; received {num_micro_batches}.")
         self.num_micro_batches = num_micro_batches
+        self.remat = remat
         self.step = self._counter("step")
         self.skipped_steps = self._counter("skipped_steps")
         self.summary_trackers: list[keras.metrics.Mean] = []
@@ -115,6 +119,13 @@ class Stage(keras.Model):
                 f"{self.num_micro_batches} equal parts on each of {num_shares(self)} "
                 f"data-parallel devices; choose a multiple of {divisor} and drop the remainder."
             )
+
+    def compile(self, *args: Any, **kwargs: Any) -> None:
+        """`keras.Model.compile`."""
+        for layer in self._flatten_layers():
+            if isinstance(layer, Transformer) and layer.trainable:
+                layer.remat = self.remat
+        super().compile(*args, **kwargs)
 
     def _maybe_symbolic_build(self, iterator: Any = None, data_batch: Any = None) -> None:
         """Keras takes the mean of a batch over the replicas of tf.distribute, which bool lacks, to

@@ -313,7 +313,11 @@ def gather(outputs: dict[str, Tensor]) -> dict[str, Tensor]:
     import tensorflow as tf
 
     context = tf.distribute.get_replica_context()
-    return {name: context.all_gather(outputs[name], axis=0) for name in sorted(outputs)}
+
+    def gathered(x: Tensor) -> Tensor:
+        return tf.ensure_shape(context.all_gather(x, axis=0), [None, *x.shape[1:]])
+
+    return {name: gathered(outputs[name]) for name in sorted(outputs)}
 
 
 def _sum_over_replicas(gradients: list[Tensor]) -> list[Tensor]:

@@ -69,9 +69,10 @@ def test_waiting_for_data_is_found(stage1, batch, tmp_path):
     wait = 2 * fast["seconds_per_step"]
     fit(stage, batches_of(clips, wait), 8, StepLog(tmp_path / "slow.csv", every=8))
     (slow,) = rows_of(tmp_path / "slow.csv")
-    assert fast["waiting_share"] < 0.2
-    assert slow["waiting_share"] > 0.5
-    assert slow["waiting_share"] * slow["seconds_per_step"] == pytest.approx(wait, rel=0.2)
+    # A busy machine makes a wait longer, never shorter. Of seven steps after the first, one may
+    # find a batch that Keras had fetched to look at it.
+    assert slow["waiting_share"] * slow["seconds_per_step"] >= 0.99 * wait * 6 / 7
+    assert fast["waiting_share"] < 0.5 * slow["waiting_share"]
 
 
 def test_a_run_that_goes_on_appends(stage1, batch, tmp_path):

@@ -2,6 +2,7 @@ import keras
 import numpy as np
 import pytest
 
+from keras_videoprism.layers.transformer import Transformer
 from keras_videoprism.training import Stage1Model, Stage2Model
 from keras_videoprism.training.train_step import peak_device_bytes
 
@@ -74,6 +75,17 @@ def test_micro_batches_give_the_gradient_of_the_whole_batch(stages, batch, stage
     if stage == "stage1":  # the temperature is among the trainable variables, and learned
         assert "log_logit_scale" in before
         assert logs["temperature"] != pytest.approx(0.07, abs=1e-5)
+
+
+@STAGES
+@pytest.mark.parametrize("num_micro_batches", [1, 2])
+def test_remat_changes_no_gradient(stages, batch, stage, num_micro_batches):
+    kept, again = stages[stage](), stages[stage](num_micro_batches=num_micro_batches, remat=True)
+    logs, remat_logs = train(kept, batch(4)), train(again, batch(4))
+    assert_same(weights_of(again), weights_of(kept), atol=1e-5)
+    assert remat_logs["loss"] == pytest.approx(logs["loss"], abs=1e-5)
+    stacks = [layer for layer in again._flatten_layers() if isinstance(layer, Transformer)]
+    assert sum(stack.remat for stack in stacks) == {"stage1": 3, "stage2": 4}[stage]
 
 
 @STAGES
