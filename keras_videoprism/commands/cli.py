@@ -248,6 +248,7 @@ def _add_plan(commands: Commands) -> None:
         "--shard-over-data", action="store_true", help="split variables over data too (FSDP)"
     )
     command.add_argument("--micro-batches", type=int, default=1, help="parts of a batch")
+    command.add_argument("--remat", action="store_true", help="compute activations again")
     command.add_argument(
         "--dtype", default="mixed_bfloat16", help="Keras policy; mixed: variables in float32"
     )

@@ -53,6 +53,7 @@ def plan(
     mesh: dict[str, int] | None = None,
     shard_over_data: bool = False,
     micro_batches: int = 1,
+    remat: bool = False,
     dtype: str = "mixed_bfloat16",
     frames: int = 8,
     image_size: int | None = None,
@@ -70,7 +71,7 @@ def plan(
         mesh: such as {"data": 64, "model": 4}, see `device_mesh`; by default all devices share the
             clips.
         shard_over_data: see `layout_map`.
-        micro_batches: parts of each batch, to save memory.
+        micro_batches, remat: see `Stage`; both save memory.
         dtype: Keras' policy; "mixed_bfloat16" keeps variables in float32.
         frames: of a clip. image_size: pixels, by default those of the preset.
         output: JSON file to write.
@@ -90,8 +91,9 @@ def plan(
     layouts = layout_map(device_mesh(**mesh), shard_over_data)
     distribution = keras.distribution.ModelParallel(layout_map=layouts)
     make = {1: make_stage1, 2: make_stage2}[stage]
+    saving: dict[str, Any] = {"num_micro_batches": micro_batches, "remat": remat}
     with distribution.scope():
-        model = without_values(lambda: make(config, dtype, micro_batches))
+        model = without_values(lambda: make(config, dtype, **saving))
         size = (image_size, image_size) if image_size else _image_size(config)
         step = traced_step(model, distribution, batch, frames, size)
         result = {"settings": {**given, "mesh": mesh}, **measure(step, devices)}
@@ -168,18 +170,18 @@ def check_batch(stage: int, batch: int, data: int, micro_batches: int) -> None:
         raise ValueError(f"contrast needs a batch of at least 2 clips; received {batch}.")
 
 
-def make_stage1(config: dict[str, Any], dtype: str, micro_batches: int) -> Stage:
+def make_stage1(config: dict[str, Any], dtype: str, **stage_args: Any) -> Stage:
     """Both towers, with the optimizer of the paper."""
-    stage = Stage1Model(VideoPrismLvT(**config, dtype=dtype), num_micro_batches=micro_batches)
+    stage = Stage1Model(VideoPrismLvT(**config, dtype=dtype), **stage_args)
     stage.compile(stage1_optimizer())
     return stage
 
 
-def make_stage2(config: dict[str, Any], dtype: str, micro_batches: int) -> Stage:
+def make_stage2(config: dict[str, Any], dtype: str, **stage_args: Any) -> Stage:
     """A student and a teacher of the same size, with the optimizer of the paper."""
     encoder = {name: config[name] for name in _defaults(VideoPrism).keys() & config.keys()}
     student, teacher = VideoPrism(**encoder, dtype=dtype), VideoPrismLvT(**config, dtype=dtype)
-    stage = Stage2Model(student, teacher, num_micro_batches=micro_batches)
+    stage = Stage2Model(student, teacher, **stage_args)
     stage.compile(stage2_optimizer())
     return stage
 

@@ -103,6 +103,7 @@ def test_any_name_of_a_size_means_its_two_towers():
 
 
 def test_the_student_has_the_size_of_the_teacher():
-    stage = make_stage2(checked_config(2, "videoprism_tiny"), "float32", 1)
+    stage = make_stage2(checked_config(2, "videoprism_tiny"), "float32", remat=True)
+    assert stage.remat
     assert stage.student.hidden_dim == stage.teacher.video_encoder.hidden_dim == 96
     assert stage.student.num_spatial_layers == 3
