@@ -6,6 +6,8 @@ from typing import Any
 from rich.console import Group
 from rich.table import Table
 
+from keras_videoprism.commands.accelerators import ACCELERATORS
+
 MEMORY = {
     "variables": "variables of the model",
     "optimizer": "variables of the optimizer",
@@ -53,12 +55,14 @@ def _traffic(result: dict[str, Any]) -> Table:
 
 
 def _estimates(result: dict[str, Any]) -> Table:
+    total = result["memory"]["total"]
     table = _table(
-        None, "seconds at 100 %", "compute", "memory", "network", "step, at least", "memory"
+        None, "seconds at 100 %", "compute", "memory", "network", "step, at least", "memory used"
     )
     for name, estimate in result["estimates"].items():
         times = [_number(estimate[part]) for part in ("compute", "memory", "network", "step")]
-        table.add_row(name, *times, "fits" if estimate["fits"] else "too small")
+        used = 100 * total / ACCELERATORS[name].memory
+        table.add_row(name, *times, f"{_number(used)} %")
     return table
 
 

@@ -83,6 +83,7 @@ def test_steps_lower_for_tpu_and_cuda(planned, step):
     assert planned[1][step]["exported"] == ["tpu", "cuda"]
 
 
+@pytest.mark.skipif(keras.config.backend() != "jax", reason="simulates devices of JAX")
 def test_devices_cannot_change_once_jax_has_started():
     import jax
 
