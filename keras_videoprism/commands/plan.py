@@ -87,6 +87,8 @@ def plan(
     mesh = checked_mesh(devices, mesh)
     check_split(config, stage, mesh, shard_over_data)
     check_batch(stage, batch, mesh[DATA], micro_batches)
+    if output is not None:
+        Path(output).parent.mkdir(parents=True, exist_ok=True)
     simulate_devices(devices)
     layouts = layout_map(device_mesh(**mesh), shard_over_data)
     distribution = keras.distribution.ModelParallel(layout_map=layouts)
@@ -199,7 +201,8 @@ def measure(step: TracedStep, devices: int) -> dict[str, Any]:
         mostly activations, in the buffers that XLA lays out on a CPU. There bfloat16 is computed in
         float32, and no kernel fuses attention, so that accelerators need less. In `flops`, `model`
         is what the model needs (`training.flops`), `compiled` what XLA counts, where a loop counts
-        once.
+        once. `collectives` are what XLA's partitioner makes: a compiler for an accelerator may
+        merge some, or turn a sum into a cheaper `reduce-scatter`.
     """
     seconds: dict[str, float] = {}
     work = step_work(step.stage, step.batch)
