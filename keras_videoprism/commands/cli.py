@@ -4,7 +4,9 @@ Heavy modules are imported by the commands that need them, so that `--help` answ
 """
 
 import argparse
+import inspect
 import json
+import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -37,9 +39,10 @@ def list_failed(failed: list[tuple[str, str]]) -> int:
 
 
 def add_commands(commands: Commands) -> None:
-    """The commands that use, convert and publish a model."""
+    """The commands that use, convert and publish a model, or plan its training."""
     for add in (_add_embed, _add_classify, _add_index, _add_search, _add_convert, _add_publish):
         add(commands)
+    _add_plan(commands)
 
 
 def _add_embed(commands: Commands) -> None:
@@ -225,4 +228,45 @@ def _publish(options: argparse.Namespace) -> int:
         options.dry_run,
     )
     print(card if options.dry_run else f"{options.folder} is uploaded to {options.address}.")
+    return DONE
+
+
+def _add_plan(commands: Commands) -> None:
+    command = add_command(
+        commands,
+        "plan",
+        _plan,
+        "Memory, operations, traffic and least time of a training step on devices that are not "
+        "here. The step is compiled for simulated devices, without making the model (JAX).",
+    )
+    command.add_argument("--stage", type=int, choices=(1, 2), required=True)
+    command.add_argument("--preset", required=True, help="size by name, e.g. videoprism_g")
+    command.add_argument("--batch", type=int, required=True, help="clips of all devices together")
+    command.add_argument("--devices", type=int, default=1, help="how many to simulate")
+    command.add_argument("--mesh", help="e.g. data=64,model=4; default: all for data")
+    command.add_argument(
+        "--shard-over-data", action="store_true", help="split variables over data too (FSDP)"
+    )
+    command.add_argument("--micro-batches", type=int, default=1, help="parts of a batch")
+    command.add_argument("--remat", action="store_true", help="compute activations again")
+    command.add_argument(
+        "--dtype", default="mixed_bfloat16", help="Keras policy; mixed: variables in float32"
+    )
+    command.add_argument("--frames", type=int, default=8, help="frames of a clip")
+    command.add_argument("--image-size", type=int, help="pixels; default: native size")
+    command.add_argument("--output", metavar="PLAN.json", type=Path, help="write all of it here")
+
+
+def _plan(options: argparse.Namespace) -> int:
+    os.environ.setdefault("KERAS_BACKEND", "jax")
+    from rich.console import Console
+
+    from keras_videoprism.commands.plan import parse_mesh, plan
+    from keras_videoprism.commands.plan_tables import plan_tables
+
+    arguments = vars(options)
+    names = [name for name in inspect.signature(plan).parameters if name != "mesh"]
+    mesh = parse_mesh(options.mesh) if options.mesh else None
+    result = plan(**{name: arguments[name] for name in names}, mesh=mesh)
+    Console().print(plan_tables(result))
     return DONE

@@ -29,8 +29,9 @@ def train_step(model: keras.Model, *args: Any) -> Any:
 
 
 def _global_norm(gradients: list[Tensor]) -> Tensor:
-    rows = [ops.ravel(ops.cast(g, "float32")) for g in gradients if g is not None]
-    return ops.sqrt(sum(ops.dot(row, row) for row in rows))
+    # A product of flat gradients would gather each that is split over devices.
+    squares = [ops.square(ops.cast(g, "float32")) for g in gradients if g is not None]
+    return ops.sqrt(sum(ops.sum(square) for square in squares))
 
 
 def _guards_itself(optimizer: keras.Optimizer) -> bool:
