@@ -142,7 +142,7 @@ def train(sizes: Namespace, clips: int = 512, batch_size: int = 64, steps: int =
     return _train(stage, dataset, batch_size, steps)
 
 
-def prepare_lit(folder: Path, clips: int = 512) -> None:
+def prepare_lit(folder: Path, clips: int = 256) -> None:
     """Records of the demo, and what the encoder of the tiny model sees in each of its clips."""
     from keras_videoprism import VideoPrism
     from keras_videoprism.commands.features import cache_features
