@@ -47,6 +47,7 @@ def fake_measures(benchmark: ModuleType, stage: str) -> dict[str, dict]:
             "peak_bytes": 10**9 * number,
             "parameters": 5,
             "clips_per_second": float(number),
+            "steps_per_second": float(number),
         }
         for number, side in enumerate(benchmark.SIDES[stage], start=1)
     }
@@ -84,7 +85,10 @@ def test_measure_trains_a_side(benchmark, sides):
     assert measured["parameters"] == sides.SIDES[benchmark.HALF](TOY).count_params()
 
 
-@pytest.mark.parametrize("stage", ["stage1", "stage2", "memory", "forward", "reader", "writer"])
+STAGES = ("stage1", "stage2", "memory", "forward", "reader", "writer", "lit")
+
+
+@pytest.mark.parametrize("stage", STAGES)
 def test_main_prints_tables_and_writes_json(benchmark, stage, tmp_path, monkeypatch, capsys):
     fake = fake_measures(benchmark, stage)
     monkeypatch.setattr(benchmark, "measure_all", lambda *_: fake)
@@ -157,3 +161,11 @@ def test_share_of_a_training_step_that_waits(benchmark, tmp_path):
         Namespace(folder=tmp_path), clips=4, batch_size=2, steps=1
     )
     assert 0 <= measured["waiting_share"] < 1 and measured["step_seconds"] > 0
+
+
+def test_sides_of_lit(benchmark, tmp_path):
+    data = benchmark.benchmark_data
+    data.prepare_lit(tmp_path, clips=4)
+    for cached in (False, True):
+        measured = data.train_lit(Namespace(folder=tmp_path), cached, batch_size=2, steps=1)
+        assert measured["steps_per_second"] == 1 / measured["step_seconds"]

@@ -6,6 +6,7 @@
     python tools/benchmark.py forward --preset videoprism_lvt_b --frames 16 --size 288 --steps 3
     python tools/benchmark.py reader --frames 16 --size 288
     python tools/benchmark.py writer --frames 16 --size 288
+    python tools/benchmark.py lit
 
 Each side runs in a process of its own, one after the other, and compiles without a cache.
 KERAS_BACKEND chooses the backend of the training steps (jax by default); the forward pass runs on
@@ -31,6 +32,8 @@ from benchmark_data import (
     AUGMENTED,
     BARE_READER,
     BARE_WRITER,
+    LIT_TOKENS,
+    LIT_VIDEOS,
     MANY,
     READER,
     TRAINING,
@@ -67,6 +70,7 @@ SIDES = {
     "forward": tuple(benchmark_forward.SIDES),
     "reader": (READER, AUGMENTED, BARE_READER, TRAINING),
     "writer": (WRITER, BARE_WRITER, MANY),
+    "lit": (LIT_VIDEOS, LIT_TOKENS),
 }
 RATIOS = {
     "stage1": (
@@ -105,6 +109,7 @@ RATIOS = {
         Ratio("clips_per_second", MANY, BARE_WRITER, ">= 0.8"),
         Ratio("peak_bytes", MANY, WRITER, "<= 1.1"),
     ),
+    "lit": (Ratio("steps_per_second", LIT_TOKENS, LIT_VIDEOS, ">= 3.0"),),
 }
 
 
@@ -163,6 +168,7 @@ def measure_all(stage: str, sizes: argparse.Namespace, console: Console) -> dict
         "forward": benchmark_forward.measure,
         "reader": benchmark_data.measure,
         "writer": benchmark_data.measure,
+        "lit": benchmark_data.measure,
     }.get(stage, measure)
     sides = (benchmark_forward.PEAK, *SIDES[stage]) if stage == "forward" else SIDES[stage]
     with (
@@ -206,6 +212,7 @@ COLUMNS = (
     ("peak bytes", "peak_bytes", "{:.2e}"),
     ("parameters", "parameters", "{:,}"),
     ("clips / s", "clips_per_second", "{:.3f}"),
+    ("steps / s", "steps_per_second", "{:.2f}"),
     ("of the matrix-product peak", "share_of_peak", "{:.0%}"),
     ("waiting for data", "waiting_share", "{:.1%}"),
 )

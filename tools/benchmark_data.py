@@ -1,4 +1,5 @@
-"""The sides of the reader's and the writer's benchmark: ours, and bare decoding of the same files.
+"""The sides of the benchmarks that read or write files: ours, and bare decoding of the same files;
+locked-image tuning from videos, and from tokens that were computed once.
 
 Videos are synthetic: textures of several scales that slide, so that JPEG and H.264 have about as
 much to do as with filmed ones.
@@ -22,12 +23,15 @@ BARE_READER, TRAINING = "tf.io decode alone", "training step of the demo"
 WRITER, MANY = "write_records", "write_records, 10 x the clips"
 BARE_WRITER = "PyAV decode alone"
 
+LIT_VIDEOS, LIT_TOKENS = "LiT, videos", "LiT, cached tokens"
+
 TURNS = 3
 ONCE = (TRAINING, MANY)
 
 VIDEO_SIZE = (360, 640)  # pixels, of the writer's files
 VIDEO_FPS, VIDEO_SECONDS = 30, 10
 NUM_DIFFERENT = 8  # files; the others are copies
+LIT_CLIPS: dict[str, Any] = {"num_frames": 8, "image_size": (40, 40)}
 WARM_UP = 8  # batches: until then buffers fill
 
 
@@ -48,6 +52,9 @@ def prepare(stage: str, sizes: Namespace) -> None:
     from keras_videoprism.data import read_manifest, write_records
 
     folder = Path(sizes.folder)
+    if stage == "lit":
+        prepare_lit(folder)
+        return
     if stage == "writer":
         _render(folder / "videos", VIDEO_FPS * VIDEO_SECONDS, VIDEO_SIZE, sizes.clips)
         return
@@ -130,9 +137,45 @@ def train(sizes: Namespace, clips: int = 512, batch_size: int = 64, steps: int =
     reading = {"num_frames": 8, "image_size": 40, "tokenizer": model.tokenizer, "shuffle": True}
     reading |= {"repeat": True, "sampling": "random_segment"}
     dataset = read_records(folder / "demo", batch_size=batch_size, **reading)
-    batches = dataset.as_numpy_iterator()
     stage = Stage1Model(model)
     stage.compile(keras.optimizers.AdamW(1e-3))
+    return _train(stage, dataset, batch_size, steps)
+
+
+def prepare_lit(folder: Path, clips: int = 256) -> None:
+    """Records of the demo, and what the encoder of the tiny model sees in each of its clips."""
+    from keras_videoprism import VideoPrism
+    from keras_videoprism.commands.features import cache_features
+    from keras_videoprism.data import read_manifest, write_records
+    from keras_videoprism.data.demo_corpus import render_demo_corpus
+
+    render_demo_corpus(folder / "corpus", num_clips=2 * clips, num_stills=2, num_test=2)
+    write_records(read_manifest(folder / "corpus" / "curated"), folder / "demo", short_side=40)
+    encoder = VideoPrism.from_preset("videoprism_tiny")
+    cache_features(encoder, folder / "demo", folder / "cache", **LIT_CLIPS)
+
+
+def train_lit(sizes: Namespace, cached: bool, batch_size: int = 64, steps: int = 40) -> dict:
+    """A LiT step of the demo's size, reading included."""
+    import keras
+
+    from keras_videoprism import Stage1Model, VideoPrism, VideoPrismLvT
+    from keras_videoprism.commands.lit import lock_encoder
+    from keras_videoprism.data import read_records
+
+    model, folder = VideoPrismLvT.from_preset("videoprism_lvt_tiny"), Path(sizes.folder)
+    lock_encoder(model, VideoPrism.from_preset("videoprism_tiny"))
+    reading = {"tokenizer": model.tokenizer, "shuffle": True, "repeat": True, **LIT_CLIPS}
+    features = folder / "cache" if cached else None
+    dataset = read_records(folder / "demo", batch_size=batch_size, features=features, **reading)
+    stage = Stage1Model(model, dropping_ratio=0.0)
+    stage.compile(keras.optimizers.AdamW(1e-3))
+    return _train(stage, dataset, batch_size, steps)
+
+
+def _train(stage: Any, dataset: Any, batch_size: int, steps: int) -> dict[str, float]:
+    """Seconds of a step after the first, and which share of it `next(batches)` takes."""
+    batches = dataset.as_numpy_iterator()
     stage.train_on_batch(next(batches))
     waited, start = 0.0, time.perf_counter()
     for _ in range(steps):
@@ -144,6 +187,7 @@ def train(sizes: Namespace, clips: int = 512, batch_size: int = 64, steps: int =
     step = total / steps
     return {
         "step_seconds": step,
+        "steps_per_second": 1 / step,
         "clips_per_second": batch_size / step,
         "waiting_share": waited / total,
     }
@@ -191,6 +235,8 @@ SIDES: dict[str, Callable[[Namespace], dict[str, float]]] = {
     AUGMENTED: partial(read_ours, augment=True, flip=True, sampling="random_segment"),
     BARE_READER: read_bare,
     TRAINING: train,
+    LIT_VIDEOS: partial(train_lit, cached=False),
+    LIT_TOKENS: partial(train_lit, cached=True),
     WRITER: write_ours,
     MANY: partial(write_ours, times=10),
     BARE_WRITER: write_bare,

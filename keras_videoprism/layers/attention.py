@@ -108,6 +108,38 @@ class Attention(keras.layers.Layer):
         attended = ops.reshape(attended, (-1, num_queries, self.num_heads * self.head_dim))
         return self.output_projection(attended)
 
+    def pool(self, query: Tensor, tokens: Tensor, attention_mask: Tensor = None) -> Tensor:
+        """One query [1, D] for the whole batch: what `call` gives, with less work.
+
+        The query goes through the kernel of the keys, and tokens are averaged before the kernel of
+        the values: neither kernel meets each token, only as many vectors as there are heads.
+
+        Args:
+            tokens: [B, S, D'].
+            attention_mask: bool, broadcastable to [B, S].
+
+        Returns:
+            [B, D].
+        """
+        q = self._scale(ops.reshape(self.query(query), (self.num_heads, self.head_dim)))  # [N, H]
+        key_kernel, key_bias = self._by_head(self.key)
+        value_kernel, value_bias = self._by_head(self.value)
+        logits = ops.matmul(tokens, ops.einsum("dnh,nh->dn", key_kernel, q))  # [B, S, N]
+        logits = ops.swapaxes(logits + ops.sum(key_bias * q, axis=-1), 1, 2)
+        mask = None if attention_mask is None else ops.expand_dims(attention_mask, 1)
+        pooled = ops.matmul(self._weights(logits, mask, tokens.dtype), tokens)  # [B, N, D']
+        heads = ops.einsum("bnd,dnh->bnh", pooled, value_kernel) + value_bias
+        return self.output_projection(ops.reshape(heads, (-1, self.num_heads * self.head_dim)))
+
+    def _by_head(self, layer: Linear) -> tuple[Tensor, Tensor]:
+        """Kernel [D, N, H] and bias [N, H]."""
+        kernel = ops.cast(layer.kernel, self.compute_dtype)  # with what LoRA adds
+        bias = ops.cast(layer.bias, self.compute_dtype)
+        return (
+            ops.reshape(kernel, (-1, self.num_heads, self.head_dim)),
+            ops.reshape(bias, (self.num_heads, self.head_dim)),
+        )
+
     def _split_heads(self, x: Tensor) -> Tensor:
         """[B, S, N*H] -> [B, N, S, H]. Other orders leave H strided, which is slow to copy."""
         x = ops.reshape(x, (-1, ops.shape(x)[1], self.num_heads, self.head_dim))
@@ -122,13 +154,17 @@ class Attention(keras.layers.Layer):
 
     def _attend(self, q: Tensor, k: Tensor, v: Tensor, mask: Tensor = None) -> Tensor:
         logits = ops.matmul(q, ops.swapaxes(k, 2, 3))  # [B, N, Q, K]
+        mask = None if mask is None else ops.expand_dims(mask, 1)
+        return ops.matmul(self._weights(logits, mask, v.dtype), v)  # [B, N, Q, H]
+
+    def _weights(self, logits: Tensor, mask: Tensor, dtype: str) -> Tensor:
+        """Softmax over the last axis, where the mask allows it."""
         if self.logit_cap is not None:
             logits = self.logit_cap * ops.tanh(logits / self.logit_cap)
         logits = ops.cast(logits, "float32")
         if mask is not None:
-            logits = ops.where(ops.expand_dims(mask, 1), logits, MASKED_LOGIT)
-        weights = ops.cast(softmax(logits), v.dtype)
-        return ops.matmul(weights, v)  # [B, N, Q, H]
+            logits = ops.where(mask, logits, MASKED_LOGIT)
+        return ops.cast(softmax(logits), dtype)
 
     def _attend_in_chunks(self, q: Tensor, k: Tensor, v: Tensor, mask: Tensor, size: int) -> Tensor:
         """Same result; the logits of one chunk are freed before the next, also in training."""

@@ -80,8 +80,7 @@ def cached_work(stage: Stage1Model, num_tokens: float, text_length: int) -> Work
     learned = _pool(model, num_tokens) + _text(model.text_encoder, text_length)
     spared = 0.0
     if not stage.encoder.trainable and model.auxiliary_encoder is None:  # tokens need no gradient
-        attention = model.pooler.attention
-        spared = _products(attention.key, num_tokens) + _products(attention.value, num_tokens)
+        spared = _pooling(model.pooler, num_tokens)
     return Work(num_tokens, 3 * learned - spared)
 
 
@@ -178,9 +177,13 @@ def _pool(model: VideoPrismLvT, tokens: float) -> float:
 
 def _map_pooler(pooler: MAPPooler, tokens: float) -> float:
     attention = pooler.attention
-    flops = _products(attention.key, tokens) + _products(attention.value, tokens)
-    flops += _products(attention.query, 1) + _products(attention.output_projection, 1)
-    return flops + 4 * tokens * pooler.hidden_dim
+    flops = _products(attention.value, 1) + _products(attention.output_projection, 1)
+    return flops + _pooling(pooler, tokens)
+
+
+def _pooling(pooler: MAPPooler, tokens: float) -> float:
+    """Logits of each token and head, and the average of the tokens for each head."""
+    return 4 * tokens * pooler.num_heads * pooler.attention.key.kernel.shape[0]
 
 
 def _text(text_encoder: TextEncoder, length: int) -> float:

@@ -29,6 +29,25 @@ def test_one_query_attends_to_all_tokens(pooler):
     np.testing.assert_allclose(shuffled, pooled, atol=1e-5)
 
 
+@pytest.mark.parametrize("change", ["lora", "int8"])
+def test_kernels_that_keras_adapts(pooler, change):
+    """What LoRA adds counts; int8 goes the long way."""
+    adapted = MAPPooler(num_heads=2, hidden_dim=32)
+    adapted.build(TOKENS.shape)
+    adapted.set_weights(pooler.get_weights())
+    for layer in (adapted.attention.key, adapted.attention.value):
+        if change == "lora":
+            layer.enable_lora(2)
+            layer.lora_kernel_b.assign(np.full(layer.lora_kernel_b.shape, 0.2))
+        else:
+            layer.quantize("int8")
+    query = np.tile(ops.convert_to_numpy(adapted.query), (2, 1, 1))
+    expected = ops.convert_to_numpy(adapted.norm(adapted.attention(query, TOKENS))[:, 0])
+    pooled = ops.convert_to_numpy(adapted(TOKENS))
+    np.testing.assert_allclose(pooled, expected, atol=1e-5)
+    assert np.abs(pooled - ops.convert_to_numpy(pooler(TOKENS))).max() > 1e-4
+
+
 def test_padding_does_not_count(pooler):
     padding_mask = np.array([[True] * 4 + [False] * 2] * 2)
     padded = TOKENS.copy()
