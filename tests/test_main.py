@@ -46,7 +46,7 @@ def preset(tmp_path_factory):
 
 COMMANDS = (
     *("demo-corpus", "write-records", "pretrain", "probe", "embed", "classify", "index", "search"),
-    *("convert", "publish", "validate-records", "curate", "corpus-report"),
+    *("convert", "publish", "validate-records", "curate", "corpus-report", "plan"),
 )
 
 
