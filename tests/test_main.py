@@ -45,8 +45,8 @@ def preset(tmp_path_factory):
 
 
 COMMANDS = (
-    *("demo-corpus", "write-records", "pretrain", "lit", "probe", "embed", "classify", "index"),
-    *("search", "convert", "publish", "validate-records", "curate", "corpus-report"),
+    *("demo-corpus", "write-records", "pretrain", "lit", "probe", "plan", "embed", "classify"),
+    *("index", "search", "convert", "publish", "validate-records", "curate", "corpus-report"),
 )
 
 

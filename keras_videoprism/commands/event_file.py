@@ -5,6 +5,9 @@ from typing import Any
 
 import tensorflow as tf
 
+# As `tf.summary.scalar` marks its values; that function needs the package tensorboard.
+SCALAR = tf.compat.v1.SummaryMetadata(plugin_data={"plugin_name": "scalars"})
+
 
 class EventFile:
     """Writes rows of numbers as TensorBoard's scalars; made for `StepLog(on_row=...)`.
@@ -24,5 +27,5 @@ class EventFile:
         with self._writer.as_default(step=row["step"]):
             for name, value in row.items():
                 if name != "step" and value != "":
-                    tf.summary.scalar(name, value)
+                    tf.summary.write(name, float(value), metadata=SCALAR)
         self._writer.flush()

@@ -56,9 +56,8 @@ def _traffic(result: dict[str, Any]) -> Table:
 
 def _estimates(result: dict[str, Any]) -> Table:
     total = result["memory"]["total"]
-    table = _table(
-        None, "seconds at 100 %", "compute", "memory", "network", "step, at least", "memory used"
-    )
+    title = "least seconds, each part at 100 % of its peak"
+    table = _table(title, "", "compute", "memory", "network", "step", "memory used")
     for name, estimate in result["estimates"].items():
         times = [_number(estimate[part]) for part in ("compute", "memory", "network", "step")]
         used = 100 * total / ACCELERATORS[name].memory

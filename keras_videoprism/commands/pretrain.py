@@ -122,21 +122,20 @@ def _split(
     if Path(output).exists():
         raise ValueError(f"{output} exists; name another folder or remove it.")
     cls = {1: Stage1Model, 2: Stage2Model}[stage]
-    groups: list[tuple[Callable, ...]] = [
-        (start_models,),
-        (run_callbacks,),
-        (vars(cls)["__init__"], vars(Stage)["__init__"]),
-    ]
-    known = [{n for each in group for n in inspect.signature(each).parameters} for group in groups]
-    unknown = sorted(others.keys() - set.union(*known))
+    starting = {name: others[name] for name in others.keys() & _arguments_of(start_models)}
+    watching = {name: others[name] for name in others.keys() & _arguments_of(run_callbacks)}
+    stage_args = {n: v for n, v in others.items() if n not in starting | watching}
+    known = _arguments_of(vars(cls)["__init__"], vars(Stage)["__init__"])
+    unknown = sorted(stage_args.keys() - known)
     if unknown:
         raise ValueError(f"stage {stage} has no {unknown}; see the arguments of {cls.__name__}.")
-    starting, watching, stage_args = (
-        {name: others[name] for name in others.keys() & names} for names in known
-    )
-    check = inspect.signature(check_start).parameters
-    check_start(stage, **{name: starting[name] for name in starting.keys() & check})
+    checked = starting.keys() & _arguments_of(check_start)
+    check_start(stage, **{name: starting[name] for name in checked})
     return starting, watching, stage_args
+
+
+def _arguments_of(*functions: Callable) -> set[str]:
+    return {name for each in functions for name in inspect.signature(each).parameters}
 
 
 def _share(batch_size: int) -> int:

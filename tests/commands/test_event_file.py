@@ -15,4 +15,6 @@ def test_rows_are_scalars(tmp_path):
         for event in events
         for value in event.summary.value
     ]
+    kinds = [v.metadata.plugin_data.plugin_name for event in events for v in event.summary.value]
+    assert kinds == ["scalars"] * 3
     assert found == [(10, "loss", 0.5), (20, "loss", 0.25), (20, "loss/web", 2.0)]
