@@ -168,7 +168,11 @@ def _add_watching(command: argparse.ArgumentParser) -> None:
     add("--probe", nargs=2, metavar="RECORDS", help="labelled: train and test a frozen probe")
     add("--probe-classes", type=int, help="number of classes of the probe")
     add("--probe-every", type=int, help="steps between probes; default 1000")
-    add("--peak-flops", type=float, help="that all devices could do a second, for MFU")
+    add(
+        "--peak-flops",
+        type=lambda text: text if text == "measured" else float(text),
+        help="that all devices could do a second, for MFU; or `measured`",
+    )
 
 
 def _pretrain(options: argparse.Namespace) -> int:

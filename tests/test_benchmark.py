@@ -47,6 +47,7 @@ def fake_measures(benchmark: ModuleType, stage: str) -> dict[str, dict]:
             "peak_bytes": 10**9 * number,
             "parameters": 5,
             "clips_per_second": float(number),
+            "flops_per_second": 1e9 / number,
             "steps_per_second": float(number),
         }
         for number, side in enumerate(benchmark.SIDES[stage], start=1)
@@ -65,7 +66,7 @@ def test_ratios_divide_numerator_by_denominator(benchmark):
     values = [
         row["value"] for row in benchmark.ratios("stage1", fake_measures(benchmark, "stage1"))
     ]
-    assert values == [2.0, 3.0, 1.5, 1 / 3, 2 / 3]
+    assert values == [3.0, 4.0, 4 / 3, 1 / 4, 3 / 4, 0.5]
 
 
 def test_sides_of_a_stage_have_the_same_size(benchmark, sides):
@@ -83,6 +84,10 @@ def test_measure_trains_a_side(benchmark, sides):
     assert measured["step_seconds"] == second
     assert measured["compile_seconds"] == first - second
     assert measured["parameters"] == sides.SIDES[benchmark.HALF](TOY).count_params()
+    logged = benchmark.measure(benchmark.LOGGED, TOY)
+    for row in (measured, logged):
+        flops = row["flops_per_second"] * row["step_seconds"]
+        assert flops == pytest.approx(measured["flops_per_second"] * measured["step_seconds"])
 
 
 STAGES = ("stage1", "stage2", "memory", "forward", "reader", "writer", "lit")

@@ -60,11 +60,12 @@ HALF, DENSE, KERAS_HUB = (
     "stage 1, all tokens",
     "KerasHub, all tokens",
 )
+LOGGED = "stage 1, half of the tokens, logged by fit"
 ONE_BATCH, IN_PARTS, REMAT = "one batch", "8 batches in 8 parts", "remat"
 FLAT, BLOCKS, UNMASKED = "stage 2, BEVT flat", "stage 2, BEVT blocks", "stage 2, all tokens"
 
 SIDES = {
-    "stage1": (HALF, DENSE, KERAS_HUB),
+    "stage1": (HALF, LOGGED, DENSE, KERAS_HUB),
     "stage2": (FLAT, BLOCKS, UNMASKED),
     "memory": tuple(f"stage {n}, {side}" for n in (1, 2) for side in (ONE_BATCH, IN_PARTS, REMAT)),
     "forward": tuple(benchmark_forward.SIDES),
@@ -79,6 +80,7 @@ RATIOS = {
         Ratio("step_seconds", KERAS_HUB, DENSE),  # the same work
         Ratio("compile_seconds", HALF, KERAS_HUB, "<= 0.5"),
         Ratio("compile_seconds", DENSE, KERAS_HUB),
+        Ratio("flops_per_second", LOGGED, HALF, "0.95 to 1.05"),  # as of MFU, of one peak
     ),
     "stage2": (
         Ratio("step_seconds", UNMASKED, FLAT, ">= 1.5"),
@@ -119,8 +121,16 @@ def measure(side: str, sizes: argparse.Namespace) -> dict[str, Any]:
 
     model = benchmark_sides.SIDES[side](sizes)
     batch = benchmark_sides.random_batch(sizes, getattr(model, "num_micro_batches", 1))
+    if side == LOGGED:
+        return {**benchmark_sides.logged(model, batch, sizes.steps), "peak_bytes": peak_bytes()}
     measured = time_steps(lambda: model.train_on_batch(batch), sizes.steps)
-    return {**measured, "parameters": model.count_params()}
+    measured["parameters"] = model.count_params()
+    if side != KERAS_HUB:
+        from keras_videoprism.training.flops import step_work
+
+        flops = step_work(model, batch).flops
+        measured["flops_per_second"] = flops / measured["step_seconds"]
+    return measured
 
 
 def time_steps(run: Callable[[], Any], steps: int) -> dict[str, Any]:
@@ -211,6 +221,7 @@ COLUMNS = (
     ("s to compile", "compile_seconds", "{:.1f}"),
     ("peak bytes", "peak_bytes", "{:.2e}"),
     ("parameters", "parameters", "{:,}"),
+    ("FLOP / s", "flops_per_second", "{:.3g}"),
     ("clips / s", "clips_per_second", "{:.3f}"),
     ("steps / s", "steps_per_second", "{:.2f}"),
     ("of the matrix-product peak", "share_of_peak", "{:.0%}"),

@@ -31,6 +31,7 @@ ONCE = (TRAINING, MANY)
 VIDEO_SIZE = (360, 640)  # pixels, of the writer's files
 VIDEO_FPS, VIDEO_SECONDS = 30, 10
 NUM_DIFFERENT = 8  # files; the others are copies
+LIT_TEXT_LENGTH = 28  # tokens, as in examples/demo.py
 LIT_CLIPS: dict[str, Any] = {"num_frames": 8, "image_size": (40, 40)}
 WARM_UP = 8  # batches: until then buffers fill
 
@@ -165,6 +166,7 @@ def train_lit(sizes: Namespace, cached: bool, batch_size: int = 64, steps: int =
 
     model, folder = VideoPrismLvT.from_preset("videoprism_lvt_tiny"), Path(sizes.folder)
     lock_encoder(model, VideoPrism.from_preset("videoprism_tiny"))
+    model.tokenizer.max_length = LIT_TEXT_LENGTH
     reading = {"tokenizer": model.tokenizer, "shuffle": True, "repeat": True, **LIT_CLIPS}
     features = folder / "cache" if cached else None
     dataset = read_records(folder / "demo", batch_size=batch_size, features=features, **reading)

@@ -5,7 +5,6 @@ Every side runs in a process of its own, which chooses its backend before it imp
 
 import os
 import tempfile
-import time
 from argparse import Namespace
 from collections.abc import Callable
 from typing import Any
@@ -13,7 +12,6 @@ from typing import Any
 import numpy as np
 
 TEXT_TOKENS = 64
-PRODUCT_SIZE = 4096  # of the square matrices that measure the machine's peak
 
 
 def measure(side: str, sizes: Namespace) -> dict[str, Any]:
@@ -22,7 +20,9 @@ def measure(side: str, sizes: Namespace) -> dict[str, Any]:
 
     os.environ["KERAS_BACKEND"] = "tensorflow" if "TensorFlow" in side else "jax"
     if side == PEAK:
-        return {"flops_per_second": _matrix_product_peak()}
+        from keras_videoprism.training.flops import measure_peak
+
+        return {"flops_per_second": measure_peak()}
     model = _our_model(sizes)
     flops = forward_flops(model, sizes)
     parameters = model.count_params()
@@ -117,20 +117,6 @@ def _transformers(model: Any, sizes: Namespace) -> Callable[[], Any]:
             return loaded(*arguments)
 
     return forward
-
-
-def _matrix_product_peak() -> float:
-    """Operations per second of a large float32 product in XLA, the best of five."""
-    import jax
-
-    matrix = jax.numpy.ones((PRODUCT_SIZE, PRODUCT_SIZE), "float32")
-    product = jax.jit(jax.numpy.matmul)
-    best = float("inf")
-    for _ in range(5):
-        start = time.perf_counter()
-        product(matrix, matrix).block_until_ready()
-        best = min(best, time.perf_counter() - start)
-    return 2 * PRODUCT_SIZE**3 / best
 
 
 PEAK = "matrix product"

@@ -21,6 +21,7 @@ from keras_videoprism.training import Stage1Model, Stage2Model
 from keras_videoprism.training.callbacks import StepLog, StopWhenBroken, WarnOfCollapse
 from keras_videoprism.training.checkpoints import Checkpoint, Counting, Curves
 from keras_videoprism.training.devices import is_first_process, process_of, replicate
+from keras_videoprism.training.flops import measure_peak
 
 _LOGGER = logging.getLogger(__name__)
 
@@ -149,7 +150,7 @@ def run_callbacks(
     probe: Sequence[str | Path] | None = None,
     probe_classes: int | None = None,
     probe_every: int = 1000,
-    peak_flops: float | None = None,
+    peak_flops: float | str | None = None,
 ) -> list[keras.callbacks.Callback]:
     """What writes down a run in its folder: steps.csv, TensorBoard's events and report.html.
 
@@ -162,8 +163,8 @@ def run_callbacks(
         frames: of a clip that is probed.
         probe: labelled record folders to train and to test a probe on, with `probe_classes`
             classes, every `probe_every` steps; its scores go to probe.csv (see `FrozenProbe`).
-        peak_flops: operations per second that all devices could do, for the share that the run
-            does (see `flops.measure_peak`).
+        peak_flops: operations per second that all devices could do, of which the log then gives
+            the share that the run does; "measured" takes a matrix product on each (`measure_peak`).
 
     Raises:
         ValueError: a probe without classes, or on several hosts.
@@ -171,6 +172,9 @@ def run_callbacks(
     _check_probe(probe, probe_classes)
     if not is_first_process():
         return []
+    if peak_flops == "measured":
+        devices = len(keras.distribution.list_devices())
+        peak_flops = devices * measure_peak(encoder.compute_dtype)
     every = min(STEPS_PER_ROW, whole_epochs(steps)[1])
     path = Path(folder) / "steps.csv"
     found: list[keras.callbacks.Callback] = [

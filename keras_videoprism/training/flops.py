@@ -8,9 +8,11 @@ appendix B): what is computed again to save memory, or only to be masked away, d
 """
 
 import math
+import time
 from typing import NamedTuple
 
 import keras
+from keras import ops
 
 from keras_videoprism.layers.global_decoder import GlobalDecoder
 from keras_videoprism.layers.joint_encoder import Encoder, JointEncoder
@@ -24,6 +26,19 @@ from keras_videoprism.models.video_prism_lvt import VideoPrismLvT
 from keras_videoprism.training.stage import Stage
 from keras_videoprism.training.stage1 import Stage1Model
 from keras_videoprism.training.stage2 import Stage2Model
+
+PRODUCT_SIZE = 4096  # of the square matrices that measure a peak
+
+
+def measure_peak(dtype: str = "float32", size: int = PRODUCT_SIZE, tries: int = 5) -> float:
+    """Operations per second of a large matrix product on one device, the best of some tries."""
+    matrix = ops.ones((size, size), dtype)
+    best = math.inf
+    for _ in range(1 + tries):  # the first compiles
+        start = time.perf_counter()
+        ops.convert_to_numpy(ops.matmul(matrix, matrix)[0, 0])  # waits for the product
+        best = min(best, time.perf_counter() - start)
+    return 2 * size**3 / best
 
 
 class Visible(NamedTuple):

@@ -8,7 +8,7 @@ from keras_videoprism.converters import freeze_spatial
 from keras_videoprism.layers.masking import bevt_visible
 from keras_videoprism.models import VideoPrism, VideoPrismLvT
 from keras_videoprism.training import Stage1Model, Stage2Model
-from keras_videoprism.training.flops import blocks, stage2_visible, step_work, tube
+from keras_videoprism.training.flops import blocks, measure_peak, stage2_visible, step_work, tube
 
 needs_jax = pytest.mark.skipif(keras.backend.backend() != "jax", reason="reads JAX's programs")
 
@@ -188,3 +188,10 @@ def test_a_giant_step_by_hand():
     forward = 2 * 2048 * (40 * (4 * 1408**2 + 2 * 1408 * 6144))
     flops = step_work(stage, {"videos": videos}).flops
     assert flops / forward == pytest.approx(2.15, abs=0.1)
+
+
+def test_a_peak_is_measured(monkeypatch):
+    """Products of 2 * 8**3 operations; the clock says that the fastest takes half a second."""
+    ticks = iter([0.0, 9.0, 10.0, 11.0, 20.0, 20.5])
+    monkeypatch.setattr("keras_videoprism.training.flops.time.perf_counter", lambda: next(ticks))
+    assert measure_peak(size=8, tries=2) == 2 * 8**3 / 0.5
