@@ -9,6 +9,7 @@ import keras
 from keras_videoprism.commands.probe import extract, forward_of, labelled, probe_features
 from keras_videoprism.models import VideoPrism
 from keras_videoprism.training.callbacks import begin_table
+from keras_videoprism.training.devices import to_host
 
 COLUMNS = ["step", "probe"]
 
@@ -70,7 +71,7 @@ class FrozenProbe(keras.callbacks.Callback):
         self._last: int | None = None  # step of the last score
 
     def on_train_begin(self, logs: dict | None = None) -> None:
-        self._first = self._step = int(self.model.step)
+        self._first = self._step = int(to_host(self.model.step))
         if self._last is None:  # not again when the same run calls `fit` again
             begin_table(self.path, COLUMNS, self._step)
             with self.path.open(newline="", encoding="utf-8") as file:

@@ -4,6 +4,8 @@ import logging
 from pathlib import Path
 from typing import Any
 
+from keras import ops
+
 from keras_videoprism import converters
 from keras_videoprism.data import Tokenizer
 from keras_videoprism.models import VideoPrism, VideoPrismLvT
@@ -43,7 +45,7 @@ def start_models(
     check_start(stage, teacher, init, init_from, freeze_spatial)
     if stage == 2:
         student = _encoder(preset, init, attention, dtype)
-        return VideoPrismLvT.from_preset(str(teacher), **_teacher_dtype(dtype)), student
+        return _teacher(str(teacher), student, dtype), student
     towers = _stage1_towers(preset, init, tokenizer, attention, dtype)
     if init_from is not None:
         for line in converters.initialize(towers, init_from).lines():
@@ -79,6 +81,32 @@ def _encoder(preset: str, init: bool, attention: str | None, dtype: str | None) 
     return model
 
 
+def copy_weights(student: VideoPrism, teacher: VideoPrismLvT) -> None:
+    """Start a student of the teacher's shape from the teacher (Appendix C.2).
+
+    A teacher of another dtype is left alone: its weights may be rounded. Values are copied: a step
+    on JAX gives away the memory of each variable, so that no two may share it.
+    """
+    pairs = list(zip(student.weights, teacher.video_encoder.weights, strict=False))
+    if all((ours.shape, ours.dtype) == (theirs.shape, theirs.dtype) for ours, theirs in pairs):
+        if len(student.weights) == len(teacher.video_encoder.weights):
+            for ours, theirs in pairs:
+                ours.assign(ops.copy(theirs))
+
+
+def _teacher(folder: str, student: VideoPrism, dtype: str | None) -> VideoPrismLvT:
+    """A frozen model needs no float32 variables where its products are rounded anyway."""
+    teacher = VideoPrismLvT.from_preset(folder, **_replaced(True, None, dtype))
+    copy_weights(student, teacher)
+    if dtype is None:
+        return teacher
+    config = {**teacher.get_config(), "dtype": dtype.removeprefix("mixed_")}
+    rounded = VideoPrismLvT.from_config(config)
+    for ours, theirs in zip(rounded.weights, teacher.weights, strict=True):
+        ours.assign(ops.copy(theirs))
+    return rounded
+
+
 def _stage1_towers(
     preset: str,
     init: bool,
@@ -104,11 +132,6 @@ def _replaced(init: bool, attention: str | None, dtype: str | None) -> dict[str,
     """Arguments of a preset that change; its weights fit its own attention alone."""
     replaced = {} if init or attention is None else {"attention": attention}
     return replaced if dtype is None else {**replaced, "dtype": dtype}
-
-
-def _teacher_dtype(dtype: str | None) -> dict[str, Any]:
-    """A frozen model needs no float32 variables where its products are rounded anyway."""
-    return {} if dtype is None else {"dtype": dtype.removeprefix("mixed_")}
 
 
 def _check_attention(preset: str, encoder: VideoPrism, attention: str | None) -> None:

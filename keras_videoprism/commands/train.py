@@ -15,6 +15,7 @@ from keras_videoprism import presets
 from keras_videoprism.commands.event_file import EventFile
 from keras_videoprism.commands.frozen_probe import FrozenProbe
 from keras_videoprism.commands.run_page import RunPage
+from keras_videoprism.commands.start_models import copy_weights
 from keras_videoprism.data.atomic import atomic_path
 from keras_videoprism.models import VideoPrism, VideoPrismLvT
 from keras_videoprism.training import Stage1Model, Stage2Model
@@ -88,9 +89,7 @@ def train_stage2(
 
     A student of the teacher's shape starts from the teacher's weights (Appendix C.2).
     """
-    ours, theirs = student.get_weights(), teacher.video_encoder.get_weights()
-    if [w.shape for w in ours] == [w.shape for w in theirs]:
-        student.set_weights(theirs)
+    copy_weights(student, teacher)
     stage = Stage2Model(student, teacher, seed=seed, **stage2_args)
     curves = fit(
         stage, batches, optimizer, steps, steps_per_epoch, student, output, checkpoints, callbacks

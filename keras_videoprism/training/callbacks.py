@@ -12,7 +12,7 @@ from typing import Any
 
 import keras
 
-from keras_videoprism.training.devices import peak_device_bytes
+from keras_videoprism.training.devices import peak_device_bytes, to_host
 from keras_videoprism.training.flops import Work, step_work
 
 Logs = dict[str, float]
@@ -82,7 +82,7 @@ class StepLog(keras.callbacks.Callback):
 
     def on_train_begin(self, logs: Logs | None = None) -> None:
         self._stage = self.model  # asking for it during `fit` costs a copy of the state on JAX
-        self._first = self._step = int(self._stage.step)
+        self._first = self._step = int(to_host(self._stage.step))
         self._ended: float | None = None
         if self._stage.train_function != self._watched:  # as it is after a `fit` that failed
             self._train_function = self._stage.train_function
@@ -228,7 +228,7 @@ class WarnOfCollapse(keras.callbacks.Callback):
         self.after, self._warned = after, set[str]()
 
     def on_train_begin(self, logs: Logs | None = None) -> None:
-        self._step = int(self.model.step)
+        self._step = int(to_host(self.model.step))
 
     def on_train_batch_end(self, batch: int, logs: Logs | None = None) -> None:
         self._step += 1

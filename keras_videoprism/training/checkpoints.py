@@ -19,7 +19,6 @@ from typing import Any, NamedTuple
 
 import keras
 import numpy as np
-from keras import ops
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
 
@@ -279,7 +278,7 @@ class Checkpoint(Counting):
         self.settings = settings
         self._saved = self.step
         # `fit` begins by a reset of the metrics, also in the middle of an epoch.
-        self._metrics = [np.array(ops.convert_to_numpy(v)) for v in model.metrics_variables]
+        self._metrics = [np.array(to_host(v)) for v in model.metrics_variables]
         self._terminated = False
         if self.step:
             _LOGGER.warning("%s: the run goes on after step %d.", folder, self.step)

@@ -63,12 +63,12 @@ def is_first_process() -> bool:
 
 def to_host(variable: keras.Variable) -> Any:
     """The value as a NumPy array; all processes must ask for it together."""
-    value = variable.value
-    if keras.backend.backend() == "jax" and not value.is_fully_addressable:
+    if keras.backend.backend() == "jax" and not variable.value.is_fully_addressable:
         from jax.experimental import multihost_utils
 
-        return multihost_utils.process_allgather(value, tiled=True)
-    return ops.convert_to_numpy(value)
+        return multihost_utils.process_allgather(variable.value, tiled=True)
+    # A variable of tf.distribute is a tensor only when it is read.
+    return ops.convert_to_numpy(ops.convert_to_tensor(variable))
 
 
 def replicate(model: keras.Model) -> None:

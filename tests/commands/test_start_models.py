@@ -1,7 +1,8 @@
+import numpy as np
 import pytest
 
 from keras_videoprism import presets
-from keras_videoprism.commands.start_models import check_start, start_models
+from keras_videoprism.commands.start_models import check_start, copy_weights, start_models
 from keras_videoprism.models import VideoPrism, VideoPrismLvT
 
 TINY = {
@@ -32,8 +33,26 @@ def test_the_teacher_is_stored_in_the_dtype_of_the_products(folder):
     assert {w.dtype for w in teacher.weights} == {"bfloat16"}
     assert {w.dtype for w in student.weights} == {"float32"}
     assert student.compute_dtype == teacher.compute_dtype == "bfloat16"
+    exact = presets.from_preset(towers).video_encoder  # the student starts from what was saved
+    for weight, expected, rounded in zip(
+        student.get_weights(),
+        exact.get_weights(),
+        teacher.video_encoder.get_weights(),
+        strict=True,
+    ):
+        np.testing.assert_array_equal(weight, expected)
+        np.testing.assert_array_equal(rounded, expected.astype(rounded.dtype))
     teacher, _ = start_models(2, str(folder / "encoder"), teacher=towers)
     assert teacher.compute_dtype == "float32"
+
+
+def test_a_student_of_another_size_keeps_its_weights(folder):
+    teacher = presets.from_preset(folder / "towers")
+    student = VideoPrism(**{**TINY, "num_spatial_layers": 2})
+    before = student.get_weights()
+    copy_weights(student, teacher)
+    for weight, expected in zip(student.get_weights(), before, strict=True):
+        np.testing.assert_array_equal(weight, expected)
 
 
 def test_attention_fits_the_weights_or_is_new(folder):

@@ -157,7 +157,7 @@ def test_rates():
 
 def test_collapse_warns_once_of_each_kind():
     class Stage:
-        step = 0
+        step = keras.Variable(0)
 
     callback = WarnOfCollapse(after=2)
     callback.set_model(Stage())
