@@ -1,3 +1,4 @@
+import keras
 import numpy as np
 import pytest
 from keras import ops
@@ -53,6 +54,22 @@ def test_stack_returns_every_layer():
         x = block(x)
         np.testing.assert_allclose(ops.convert_to_numpy(layer), ops.convert_to_numpy(x), atol=1e-5)
     np.testing.assert_allclose(ops.convert_to_numpy(stack(X)), ops.convert_to_numpy(x), atol=1e-5)
+
+
+@pytest.mark.skipif(keras.backend.backend() != "jax", reason="reads JAX's programs")
+def test_remat_computes_each_block_again():
+    """JAX marks what it computes again by a barrier, so that it is not merged with the first."""
+    import jax
+
+    stack = randomized(Transformer(3, num_heads=2, mlp_dim=16))
+
+    def barriers() -> int:
+        gradient = jax.grad(lambda x: ops.sum(stack(x)))
+        return jax.jit(gradient).lower(X).as_text().count("optimization_barrier")
+
+    assert barriers() == 0
+    stack.remat = True
+    assert barriers() == 3
 
 
 def test_gelu_is_exact():
