@@ -116,7 +116,8 @@ def traced_step(
         "token_ids": array((batch, TEXT_LENGTH), "int32"),
         "padding_mask": array((batch, TEXT_LENGTH), "bool"),
     }
-    return TracedStep(stage, state, {key: keys[key] for key in stage.required_keys})
+    batch_of = {key: keys[key] for key in ("videos", *stage.required_keys)}
+    return TracedStep(stage, state, batch_of)
 
 
 def bytes_per_device(arrays: Any) -> int:

@@ -74,7 +74,10 @@ def open_records(folders: str | os.PathLike[str] | Sequence[str | os.PathLike[st
         for shard in summary["shards"]
     ]
     with ThreadPoolExecutor(NUM_READS) as pool:  # a remote shard answers late, not slowly
-        sizes = list(pool.map(lambda shard: _checked_sizes(*shard), shards))
+        read = list(pool.map(lambda shard: _checked_sizes(*shard), shards))
+    for (path, _), (_, first) in zip(shards, read, strict=True):
+        _check_record(path, first)
+    sizes = [sizes for sizes, _ in read]
     return RecordIndex(
         files=[path for path, _ in shards],
         shard_ids=np.repeat(np.arange(len(shards)), [len(part) for part in sizes]),
@@ -121,8 +124,8 @@ def _check_summary(summary: dict[str, Any]) -> None:
         raise ValueError(f"shards must be files of the same folder, received {outside}")
 
 
-def _checked_sizes(path: str, shard: dict[str, Any]) -> np.ndarray:
-    """Bytes of each record of a shard whose size, count and first record are right."""
+def _checked_sizes(path: str, shard: dict[str, Any]) -> tuple[np.ndarray, bytes]:
+    """Bytes of each record of a shard whose size and count are right, and its first record."""
     try:
         num_bytes = size(path)
     except FileNotFoundError as error:
@@ -135,13 +138,16 @@ def _checked_sizes(path: str, shard: dict[str, Any]) -> np.ndarray:
         )
     if len(sizes) != shard["num_clips"]:
         raise ValueError(f"{path}: {len(sizes)} records, {SUMMARY_FILE} says {shard['num_clips']}")
-    for length in sizes[:1].tolist():
-        record = read_record(path, 0, length)
+    return sizes, read_record(path, 0, int(sizes[0])) if len(sizes) else b""
+
+
+def _check_record(path: str, record: bytes) -> None:
+    """Not in a thread: protobuf has crashed there once."""
+    if record:
         try:
             parse_record(record)
         except ValueError as error:
             raise ValueError(f"{path}: {error}") from error
-    return sizes
 
 
 def check_batches(
