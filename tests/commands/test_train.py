@@ -14,7 +14,7 @@ from keras_videoprism.training.callbacks import StepLog
 def test_no_step_is_left_out(steps, expected):
     """Steps that fill no whole number of epochs are rounded up, not down."""
     stage = keras.Sequential([keras.layers.Dense(1)])
-    stage.step = keras.Variable(0)  # a `Stage` counts its steps
+    stage.step = keras.Variable(0, trainable=False)  # a `Stage` counts its steps
     stage.compute_loss = lambda x, y, y_pred, sample_weight=None, training=True: y_pred.mean()
     batches = tf.data.Dataset.from_tensors(np.ones((2, 3), "float32")).repeat()
     curves = fit(stage, lambda start: batches, keras.optimizers.SGD(0.1), steps, 4, stage)
