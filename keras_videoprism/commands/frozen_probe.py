@@ -4,17 +4,16 @@ import csv
 from pathlib import Path
 from typing import Any
 
-import keras
-
 from keras_videoprism.commands.probe import extract, forward_of, labelled, probe_features
 from keras_videoprism.models import VideoPrism
 from keras_videoprism.training.callbacks import begin_table
+from keras_videoprism.training.checkpoints import Counting
 from keras_videoprism.training.devices import to_host
 
 COLUMNS = ["step", "probe"]
 
 
-class FrozenProbe(keras.callbacks.Callback):
+class FrozenProbe(Counting):
     """Every n steps, trains a probe on the frozen encoder and scores it (section 3.1).
 
     A loss that falls says little of what can be read from the tokens; this does. The first score,
@@ -71,32 +70,26 @@ class FrozenProbe(keras.callbacks.Callback):
         self._last: int | None = None  # step of the last score
 
     def on_train_begin(self, logs: dict | None = None) -> None:
-        self._first = self._step = int(to_host(self.model.step))
+        self.step = int(to_host(self.model.step))
         if self._last is None:  # not again when the same run calls `fit` again
-            begin_table(self.path, COLUMNS, self._step)
+            begin_table(self.path, COLUMNS, self.step)
             with self.path.open(newline="", encoding="utf-8") as file:
                 self._last = max((int(row["step"]) for row in csv.DictReader(file)), default=-1)
         self._score_if_due()
 
-    def on_epoch_begin(self, epoch: int, logs: dict | None = None) -> None:
-        self._first = self._step
-
     def on_train_batch_begin(self, batch: int, logs: dict | None = None) -> None:
-        self._step = self._first + batch
+        super().on_train_batch_begin(batch, logs)
         self._score_if_due()
-
-    def on_epoch_end(self, epoch: int, logs: dict | None = None) -> None:
-        self._step += 1  # the last batch of the epoch
 
     def on_train_end(self, logs: dict | None = None) -> None:
         self._score_if_due()
 
     def _score_if_due(self) -> None:
-        if self._step % self.every or self._step == self._last:
+        if self.step % self.every or self.step == self._last:
             return
         _ = self.model  # on JAX, asking for it brings the weights of the encoder up to date
         train, test = (extract(self._forward, batches) for batches in self._batches)
         score = probe_features(train, test, **self._settings)
         with self.path.open("a", newline="", encoding="utf-8") as file:
-            csv.writer(file).writerow([self._step, score])
-        self._last = self._step
+            csv.writer(file).writerow([self.step, score])
+        self._last = self.step

@@ -13,14 +13,18 @@ import keras
 
 from keras_videoprism.commands.features import cache_features
 from keras_videoprism.commands.run_record import write_run
-from keras_videoprism.commands.train import Batches, run_callbacks, train_stage1
+from keras_videoprism.commands.train import (
+    FREE,
+    Batches,
+    checkpoints_of,
+    paper_optimizer,
+    refuse_existing,
+    run_callbacks,
+    train_stage1,
+)
 from keras_videoprism.data import read_records
 from keras_videoprism.models import VideoPrism, VideoPrismLvT
-from keras_videoprism.training.checkpoints import Checkpoint, Curves
-from keras_videoprism.training.recipes import stage1_optimizer
-
-# Arguments of `lit` that may differ when a run goes on: they do not change what is trained.
-_FREE = ("output", "max_bad_records", "save_every", "keep", "force", "progress")
+from keras_videoprism.training.checkpoints import Curves
 
 
 def lock_encoder(model: VideoPrismLvT, encoder: VideoPrism) -> None:
@@ -29,6 +33,13 @@ def lock_encoder(model: VideoPrismLvT, encoder: VideoPrism) -> None:
     Raises:
         ValueError: lists the sizes in which the two differ.
     """
+    check_fit(model, encoder)
+    model.video_encoder.set_weights(encoder.get_weights())
+    model.video_encoder.trainable = False
+
+
+def check_fit(model: VideoPrismLvT, encoder: VideoPrism) -> None:
+    """ValueError that lists the sizes in which `encoder` and that of `model` differ."""
     ours, theirs = _sizes(model.video_encoder), _sizes(encoder)
     differing = [
         f"  {name}: {ours[name]} in the towers, {theirs[name]} in the encoder"
@@ -37,8 +48,6 @@ def lock_encoder(model: VideoPrismLvT, encoder: VideoPrism) -> None:
     ]
     if differing:
         raise ValueError("the encoder does not fit the towers:\n" + "\n".join(differing))
-    model.video_encoder.set_weights(encoder.get_weights())
-    model.video_encoder.trainable = False
 
 
 def _sizes(encoder: VideoPrism) -> dict[str, Any]:
@@ -117,14 +126,13 @@ def lit(
         progress: called with (clips encoded, clips in all) while the cache is made.
     """
     given = dict(locals())
-    settings = {name: value for name, value in given.items() if name not in _FREE}
     keras.utils.set_random_seed(seed)
     _check(output, sampling, cache)
     model = VideoPrismLvT.from_preset(str(towers))
     if model.tokenizer is None:
         raise ValueError(f"{towers} has no tokenizer; take the output of stage 1.")
     locked = VideoPrism.from_preset(str(encoder))
-    lock_encoder(model, locked)
+    check_fit(model, locked)
     size = (image_size, image_size) if image_size else locked.image_size
     read = partial(
         read_records,
@@ -143,18 +151,15 @@ def lit(
     if cache is not None:
         read = _encode_once(read, locked, cache, cache_dtype, progress)
     write_run(f"{output}.run", {**given, "progress": None})
-    warmup_steps = steps // 10 if warmup_steps is None else warmup_steps
-    optimizer = stage1_optimizer(learning_rate, steps, warmup_steps)
-    saving: dict[str, Any] = {"save_every": save_every, "keep": keep, "force": force}
-    checkpoints = partial(Checkpoint, f"{output}.checkpoints", settings=settings, **saving)
+    optimizer = paper_optimizer(1, learning_rate, steps, warmup_steps)
+    checkpoints = checkpoints_of(given, (*FREE, "progress"))
     arguments: dict[str, Any] = {"output": output, "seed": seed, "num_micro_batches": micro_batches}
     arguments["callbacks"] = run_callbacks(f"{output}.run", read, steps, model.video_encoder)
     return train_lit(model, locked, read, optimizer, steps, checkpoints=checkpoints, **arguments)
 
 
 def _check(output: str | Path, sampling: str, cache: str | Path | None) -> None:
-    if Path(output).exists():
-        raise ValueError(f"{output} exists; name another folder or remove it.")
+    refuse_existing(output)
     if cache is not None and sampling != "uniform":
         raise ValueError(f"a cache holds uniform frames; received sampling={sampling!r}.")
 

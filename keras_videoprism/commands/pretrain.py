@@ -18,9 +18,12 @@ from keras_videoprism.commands.sources import (
     source_names,
     step_log,
 )
-from keras_videoprism.commands.start_models import check_start, start_models
+from keras_videoprism.commands.start_models import start_models
 from keras_videoprism.commands.train import (
-    Checkpoints,
+    FREE,
+    checkpoints_of,
+    paper_optimizer,
+    refuse_existing,
     run_callbacks,
     train_stage1,
     train_stage2,
@@ -28,16 +31,12 @@ from keras_videoprism.commands.train import (
 )
 from keras_videoprism.training import Stage1Model, Stage2Model
 from keras_videoprism.training.callbacks import StepLog
-from keras_videoprism.training.checkpoints import Checkpoint, Curves
+from keras_videoprism.training.checkpoints import Curves
 from keras_videoprism.training.devices import process_of
-from keras_videoprism.training.recipes import stage1_optimizer, stage2_optimizer
 from keras_videoprism.training.stage import Stage
 
-# Arguments of `pretrain` that may differ when a run goes on: they do not change what is trained.
-_FREE = (
-    *("output", "max_bad_records", "save_every", "keep", "force"),
-    *("probe", "probe_classes", "probe_every", "peak_flops"),
-)
+# Of a run that goes on, these may change too: they only watch it.
+_FREE = (*FREE, "probe", "probe_classes", "probe_every", "peak_flops")
 
 Arguments = dict[str, Any]
 
@@ -94,7 +93,7 @@ def pretrain(
     starting, watching, stage_args = _split(stage, output, others)
     sources = make_sources(records, _share(batch_size), frames, weights or (1.0,))
     log = _step_log(sources, order, seed, steps)
-    optimizer = _optimizer(stage, learning_rate, steps, warmup_steps)
+    optimizer = paper_optimizer(stage, learning_rate, steps, warmup_steps)
     keras.utils.set_random_seed(seed)
     towers, student = start_models(stage, preset, **starting)
     encoder = student or towers.video_encoder
@@ -104,7 +103,7 @@ def pretrain(
     batches = partial(read, image_size=image_size or encoder.image_size)
     write_run(f"{output}.run", given)
     arguments = {"output": output, "seed": seed, "num_micro_batches": micro_batches, **stage_args}
-    arguments["checkpoints"] = _checkpoints(given)
+    arguments["checkpoints"] = checkpoints_of(given, _FREE)
     arguments["callbacks"] = run_callbacks(
         f"{output}.run", batches, steps, encoder, log, frames=max(frames), **watching
     )
@@ -119,23 +118,23 @@ def _split(
     stage: int, output: str | Path, others: Arguments
 ) -> tuple[Arguments, Arguments, Arguments]:
     """The arguments of each function; what can be told before anything is read."""
-    if Path(output).exists():
-        raise ValueError(f"{output} exists; name another folder or remove it.")
+    refuse_existing(output)
     cls = {1: Stage1Model, 2: Stage2Model}[stage]
-    starting = {name: others[name] for name in others.keys() & _arguments_of(start_models)}
-    watching = {name: others[name] for name in others.keys() & _arguments_of(run_callbacks)}
+    starting = {name: others[name] for name in others.keys() & _keywords_of(start_models)}
+    watching = {name: others[name] for name in others.keys() & _keywords_of(run_callbacks)}
     stage_args = {n: v for n, v in others.items() if n not in starting | watching}
-    known = _arguments_of(vars(cls)["__init__"], vars(Stage)["__init__"])
+    makers = [vars(each)["__init__"] for each in (cls, Stage)]
+    known = {name for maker in makers for name in inspect.signature(maker).parameters}
     unknown = sorted(stage_args.keys() - known)
     if unknown:
         raise ValueError(f"stage {stage} has no {unknown}; see the arguments of {cls.__name__}.")
-    checked = starting.keys() & _arguments_of(check_start)
-    check_start(stage, **{name: starting[name] for name in checked})
     return starting, watching, stage_args
 
 
-def _arguments_of(*functions: Callable) -> set[str]:
-    return {name for each in functions for name in inspect.signature(each).parameters}
+def _keywords_of(function: Callable) -> set[str]:
+    """Names of the arguments that must be named; the others are not for callers of `pretrain`."""
+    parameters = inspect.signature(function).parameters.values()
+    return {parameter.name for parameter in parameters if parameter.kind == parameter.KEYWORD_ONLY}
 
 
 def _share(batch_size: int) -> int:
@@ -148,13 +147,6 @@ def _share(batch_size: int) -> int:
     return batch_size // count
 
 
-def _optimizer(
-    stage: int, learning_rate: float, steps: int, warmup_steps: int | None
-) -> keras.Optimizer:
-    make = {1: stage1_optimizer, 2: stage2_optimizer}[stage]
-    return make(learning_rate, steps, steps // 10 if warmup_steps is None else warmup_steps)
-
-
 def _step_log(
     sources: Sequence[Source], order: str, seed: int, steps: int
 ) -> Callable[..., StepLog]:
@@ -162,9 +154,3 @@ def _step_log(
     schedule = schedule_of(sources, order, seed, steps)
     names = source_names([source.path for source in sources])
     return step_log(schedule, names, math.prod(whole_epochs(steps)))
-
-
-def _checkpoints(given: dict[str, Any]) -> Checkpoints:
-    settings = {name: value for name, value in given.items() if name not in _FREE}
-    saving = {name: given[name] for name in ("save_every", "keep", "force")}
-    return partial(Checkpoint, f"{given['output']}.checkpoints", settings=settings, **saving)

@@ -54,8 +54,6 @@ class Schedule(NamedTuple):
         count = len(self.weights)
         if self.order == "mixed":
             return num_draws(count, start, self.weights, self.seed, self.batch_size)
-        if self.order == "alternate":
-            return num_draws(count, start, self.weights, self.seed)
         return np.bincount(self.sources(start), minlength=count).tolist()
 
     def combine(self, datasets: Sequence[tf.data.Dataset], start: int) -> tf.data.Dataset:

@@ -87,11 +87,11 @@ def copy_weights(student: VideoPrism, teacher: VideoPrismLvT) -> None:
     A teacher of another dtype is left alone: its weights may be rounded. Values are copied: a step
     on JAX gives away the memory of each variable, so that no two may share it.
     """
-    pairs = list(zip(student.weights, teacher.video_encoder.weights, strict=False))
-    if all((ours.shape, ours.dtype) == (theirs.shape, theirs.dtype) for ours, theirs in pairs):
-        if len(student.weights) == len(teacher.video_encoder.weights):
-            for ours, theirs in pairs:
-                ours.assign(ops.copy(theirs))
+    both = student.weights, teacher.video_encoder.weights
+    ours, theirs = ([(weight.shape, weight.dtype) for weight in weights] for weights in both)
+    if ours == theirs:
+        for weight, value in zip(*both, strict=True):
+            weight.assign(ops.copy(value))
 
 
 def _teacher(folder: str, student: VideoPrism, dtype: str | None) -> VideoPrismLvT:

@@ -5,6 +5,7 @@ import json
 import logging
 import math
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -23,11 +24,15 @@ from keras_videoprism.training.callbacks import StepLog, StopWhenBroken, WarnOfC
 from keras_videoprism.training.checkpoints import Checkpoint, Counting, Curves
 from keras_videoprism.training.devices import is_first_process, process_of, replicate
 from keras_videoprism.training.flops import measure_peak
+from keras_videoprism.training.recipes import stage1_optimizer, stage2_optimizer
 
 _LOGGER = logging.getLogger(__name__)
 
 STEPS_PER_EPOCH = 100
 STEPS_PER_ROW = 50  # of steps.csv, at most
+
+# Arguments of a run that may differ when it goes on: they do not change what is trained.
+FREE = ("output", "max_bad_records", "save_every", "keep", "force")
 
 # batches(start=n): endless batches from step n on.
 Batches = Callable[..., tf.data.Dataset]
@@ -130,6 +135,27 @@ def fit(
             with atomic_path(Path(output) / "curves.json") as temporary:
                 Path(temporary).write_text(json.dumps(counting.curves, indent=1))
     return counting.curves
+
+
+def refuse_existing(output: str | Path) -> None:
+    """A preset is written at the end of a run: what is in its way is told at the beginning."""
+    if Path(output).exists():
+        raise ValueError(f"{output} exists; name another folder or remove it.")
+
+
+def paper_optimizer(
+    stage: int, learning_rate: float, steps: int, warmup_steps: int | None
+) -> keras.Optimizer:
+    """That of `recipes` for a stage; a tenth of the steps warms up by default."""
+    make = {1: stage1_optimizer, 2: stage2_optimizer}[stage]
+    return make(learning_rate, steps, steps // 10 if warmup_steps is None else warmup_steps)
+
+
+def checkpoints_of(given: dict[str, Any], free: Sequence[str] = FREE) -> Checkpoints:
+    """Checkpoints beside the output of a run, from its arguments; those in `free` may change."""
+    settings = {name: value for name, value in given.items() if name not in free}
+    saving = {name: given[name] for name in ("save_every", "keep", "force")}
+    return partial(Checkpoint, f"{given['output']}.checkpoints", settings=settings, **saving)
 
 
 def whole_epochs(steps: int, steps_per_epoch: int = STEPS_PER_EPOCH) -> tuple[int, int]:

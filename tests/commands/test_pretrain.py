@@ -144,6 +144,8 @@ def test_bad_arguments_are_told_before_any_work(tmp_path):
         pretrain(2, ["a"], **settings)
     with pytest.raises(ValueError, match=r"stage 1 has no \['loss_on'\]; see .* of Stage1Model"):
         pretrain(1, ["a"], loss_on="all", **settings)
+    with pytest.raises(ValueError, match=r"stage 1 has no \['encoder'\]"):
+        pretrain(1, ["a"], encoder="b", **settings)
     with pytest.raises(ValueError, match="same num_frames"):
         pretrain(1, ["a", "b"], order="mixed", frames=(8, 1), **settings)
     with pytest.raises(ValueError, match="init_from and freeze_spatial are for stage 1"):

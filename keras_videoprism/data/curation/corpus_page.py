@@ -1,9 +1,9 @@
 """The statistics of a corpus -> one HTML page that loads nothing from elsewhere."""
 
-import base64
 import html
-import io
 from typing import Any
+
+from keras_videoprism.data.page import STYLE, picture
 
 TITLE = "What is in the corpus"
 COLUMNS = {  # of Table 8: name -> (title, format, what it means)
@@ -20,18 +20,6 @@ PLOTS = {  # name of a statistic -> (title, label of the axis)
     "optical flow": ("Motion of the clips", "optical flow (px per frame of 1/8 s)"),
 }
 SUMMARY = ("count", "mean", "std", "min", "p5", "median", "p95", "max")
-_STYLE = """
-body { font: 16px/1.5 system-ui, sans-serif; color: #1d2733; max-width: 1000px;
-       margin: 2.5rem auto; padding: 0 1.5rem }
-h1 { line-height: 1.2; margin-bottom: .3rem } h2 { font-size: 1.25rem; margin-top: 2.2rem }
-p, li { max-width: 75ch } .note, small { color: #5b6775 }
-small { display: block; font-weight: 400; line-height: 1.3 }
-table { border-collapse: collapse; width: 100% }
-th, td { padding: .45rem .6rem; border-bottom: 1px solid #d8dee6; text-align: right;
-         vertical-align: top; font-variant-numeric: tabular-nums }
-th:first-child { text-align: left } thead th { border-bottom: 2px solid #1d2733 }
-img { width: 100% }
-"""
 
 
 def corpus_page(report: dict[str, Any]) -> str:
@@ -44,14 +32,14 @@ def corpus_page(report: dict[str, Any]) -> str:
     return "\n".join(
         (
             f"<!doctype html>\n<html lang=en><meta charset=utf-8><title>{TITLE}</title>",
-            f"<meta name=viewport content='width=device-width'><style>{_STYLE}</style>",
+            f"<meta name=viewport content='width=device-width'><style>{STYLE}</style>",
             f"<h1>{TITLE}</h1>",
             f"<p class=note>{report['measured']:,} of {report['clips']:,} clips measured, "
             f"{len(report['failed']):,} could not be read.",
             "<h2>At a glance</h2><p class=note>The columns of Table 8 of the VideoPrism paper.",
             _glance(report["table_8"]),
             "<h2>Distributions</h2><p class=note>As in Figure 5 of the paper.",
-            f'<img alt="Histograms" src="data:image/png;base64,{_png(statistics)}">',
+            picture(plot(statistics), "Histograms"),
             _table(statistics),
             "<h2>Not measured</h2>" + _list(report["not_measured"].items()),
             "<h2>Not read</h2>" + (_list(report["failed"]) if report["failed"] else "<p>None."),
@@ -82,13 +70,6 @@ def _table(statistics: dict[str, dict[str, Any]]) -> str:
 def _list(items: Any) -> str:
     lines = (f"<li><b>{html.escape(name)}</b>: {html.escape(why)}" for name, why in items)
     return f"<ul>{''.join(lines)}</ul>"
-
-
-def _png(statistics: dict[str, dict[str, Any]]) -> str:
-    """The plots as one PNG in base64."""
-    file = io.BytesIO()
-    plot(statistics).savefig(file, format="png", dpi=150)
-    return base64.b64encode(file.getvalue()).decode()
 
 
 def plot(statistics: dict[str, dict[str, Any]]) -> Any:
