@@ -129,15 +129,14 @@ def draw(curves: dict[str, Table]) -> Any:
     axes_of = list(figure.subplots(rows, 3, squeeze=False).flat)
     for axes, (title, series) in zip(axes_of, curves.items(), strict=False):
         thin = slice(None, None, -(-len(series["step"]) // MAX_POINTS))
-        for name in series.keys() - {"step"}:
+        for name in [name for name in series if name != "step"]:
             known = [(s, v) for s, v in zip(series["step"], series[name], strict=True) if v == v]
             marker = "o" if len(known) < 10 else ""
             axes.plot(*np.transpose(known[thin] or [(0, 0)]), marker=marker, label=name)
         axes.set_title(title, loc="left", fontsize=10, fontweight="bold")
         axes.spines[["top", "right"]].set_visible(False)
         axes.grid(alpha=0.25)
-        if len(series) > 2:
-            axes.legend(frameon=False, fontsize=7)
+        axes.legend(frameon=False, fontsize=7)
     for axes in axes_of[len(curves) :]:
         axes.axis("off")
     return figure
