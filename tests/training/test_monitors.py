@@ -1,12 +1,7 @@
 import numpy as np
 import pytest
 
-from keras_videoprism.training.monitors import (
-    MAX_RANK_CLIPS,
-    effective_rank,
-    embedding_std,
-    pair_cosine,
-)
+from keras_videoprism.training.monitors import effective_rank, embedding_std, pair_cosine
 
 pytestmark = pytest.mark.backends
 
@@ -37,21 +32,21 @@ def test_pair_cosine_leaves_out_a_clip_with_itself(run):
     assert run(pair_cosine, NOISE[:1]) == pytest.approx(0.0, abs=1e-5)
 
 
-def test_effective_rank_is_that_of_the_singular_values(run):
-    singular = np.linalg.svd(unit(NOISE), compute_uv=False)
-    shares = singular / singular.sum()
-    expected = np.exp(-(shares * np.log(shares)).sum())
-    assert expected == pytest.approx(14.5, abs=1.0)
-    assert run(effective_rank, NOISE) == pytest.approx(expected, rel=1e-3)
+def test_effective_rank_is_the_participation_ratio_of_the_covariance(run):
+    eigenvalues = np.linalg.eigvalsh(np.cov(unit(NOISE).T))
+    expected = eigenvalues.sum() ** 2 / (eigenvalues**2).sum()
+    assert 5.0 < expected < 16.0
+    assert run(effective_rank, NOISE) == pytest.approx(expected, rel=1e-4)
 
 
 def test_effective_rank_of_what_is_known(run):
-    assert run(effective_rank, SAME) == pytest.approx(1.0, abs=1e-3)
-    assert run(effective_rank, np.eye(8, dtype="float32")) == pytest.approx(8.0, abs=1e-3)
-    three = np.eye(3, 8, dtype="float32")[np.arange(60) % 3]
-    assert run(effective_rank, three) == pytest.approx(3.0, abs=1e-3)
-    many = np.eye(2 * MAX_RANK_CLIPS, dtype="float32")
-    assert run(effective_rank, many) == pytest.approx(MAX_RANK_CLIPS, rel=1e-3)
+    assert run(effective_rank, SAME) == pytest.approx(1.0, abs=1e-6)
+    # The differences of n corners of a simplex lie in n - 1 directions.
+    assert run(effective_rank, np.eye(8, dtype="float32")) == pytest.approx(7.0, abs=1e-3)
+    four = np.eye(4, 8, dtype="float32")[np.arange(60) % 4]
+    assert run(effective_rank, four) == pytest.approx(3.0, abs=1e-3)
+    line = np.outer([-1.0, 2.0, 3.0, -4.0], [1.0, 2.0, 2.0]).astype("float32")
+    assert run(effective_rank, line) == pytest.approx(1.0, abs=1e-3)
 
 
 def test_effective_rank_of_broken_embeddings_is_nan(run):
