@@ -1,5 +1,13 @@
 """From scores and embeddings to numbers: knows neither models nor data."""
 
-from keras_videoprism.evaluation import metrics, retrieval, zero_shot
+from keras_videoprism.evaluation import (
+    detection,
+    metrics,
+    paper,
+    retrieval,
+    temporal,
+    videoglue,
+    zero_shot,
+)
 
-__all__ = ["metrics", "retrieval", "zero_shot"]
+__all__ = ["detection", "metrics", "paper", "retrieval", "temporal", "videoglue", "zero_shot"]

@@ -1,8 +1,9 @@
-"""Ranking metrics over plain arrays: rank of the best positive, top-k accuracy, average precision.
+"""Metrics over plain arrays: rank of the best positive, accuracies, average precision.
 
 Letters in shapes: N examples or queries, C classes or candidates.
 """
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -67,6 +68,43 @@ def top_k_accuracy(logits: Array, labels: Array, k: int = 1) -> float:
     return float(np.mean(ranks <= k))
 
 
+def confusion_matrix(logits: Array, labels: Array) -> np.ndarray:
+    """How many examples of each class (row) were taken for each class (column); int [C, C].
+
+    A label that ties with another class is a mistake, so that the diagonal agrees with
+    `top_k_accuracy`.
+
+    Args:
+        logits: [N, C].
+        labels: [N] int.
+    """
+    logits = _finite(logits, ndim=2)
+    num_classes = logits.shape[1]
+    is_label = one_hot(labels, num_classes)
+    _check_same_shape(logits, is_label)
+    others = np.where(is_label, -np.inf, logits)
+    is_best = logits[is_label] > others.max(axis=1)
+    taken_for = np.where(is_best, labels, others.argmax(axis=1))
+    cells = np.asarray(labels) * num_classes + taken_for
+    return np.bincount(cells, minlength=num_classes**2).reshape(num_classes, num_classes)
+
+
+def balanced_accuracy(logits: Array, labels: Array) -> float:
+    """Mean over the classes of the share of their examples that are right: KABR's macro accuracy.
+
+    Equal to scikit-learn's `balanced_accuracy_score`. Classes without an example are left out; ties
+    count against the label.
+
+    Args:
+        logits: [N, C].
+        labels: [N] int.
+    """
+    matrix = confusion_matrix(logits, labels)
+    examples = matrix.sum(axis=1)
+    present = examples > 0
+    return float(np.mean(matrix.diagonal()[present] / examples[present]))
+
+
 def average_precision(scores: Array, labels: Array) -> float:
     """Sum of precision times the gain in recall over the distinct thresholds, from high to low.
 
@@ -93,8 +131,8 @@ def average_precision(scores: Array, labels: Array) -> float:
     return float(np.sum(precision * recall_gain))
 
 
-def mean_average_precision(scores: Array, labels: Array) -> float:
-    """Mean of `average_precision` over the classes that have a positive.
+def class_average_precisions(scores: Array, labels: Array) -> np.ndarray:
+    """`average_precision` of each class, [C]; NaN where a class has no positive.
 
     Args:
         scores: [N, C] finite numbers.
@@ -102,7 +140,36 @@ def mean_average_precision(scores: Array, labels: Array) -> float:
     """
     scores, labels = _finite(scores, ndim=2), _as_bool(labels)
     _check_same_shape(scores, labels)
-    return float(np.mean([average_precision(scores[:, c], labels[:, c]) for c in _present(labels)]))
+    precisions = np.full(labels.shape[1], np.nan)
+    for c in _present(labels):
+        precisions[c] = average_precision(scores[:, c], labels[:, c])
+    return precisions
+
+
+def mean_average_precision(
+    scores: Array, labels: Array, ignore: Sequence[int] = (), labelled_only: bool = False
+) -> float:
+    """Mean of `average_precision` over the classes that have a positive.
+
+    Args:
+        scores: [N, C] finite numbers.
+        labels: [N, C] bool (or 0 and 1).
+        ignore: classes that are left out of the mean, as the background "other" of CalMS21 and
+            CRIM13 is. Fly-vs-Fly has none: its six behaviours are six binary columns.
+        labelled_only: leave out the rows that have no class at all. The official score of Charades
+            ranks them last (`map.py` of its authors), which is the same where scores do not tie.
+
+    Raises:
+        ValueError: where no class with a positive is left, or `ignore` names an unknown class.
+    """
+    scores, labels = _finite(scores, ndim=2), _as_bool(labels)
+    _check_same_shape(scores, labels)
+    unknown = sorted(set(ignore) - set(range(labels.shape[1])))
+    if unknown:
+        raise ValueError(f"Classes are 0 to {labels.shape[1] - 1}. Received to ignore: {unknown}.")
+    rows = labels.any(axis=1) if labelled_only else slice(None)
+    kept = np.delete(np.arange(labels.shape[1]), list(ignore))
+    return float(np.nanmean(class_average_precisions(scores[rows][:, kept], labels[rows][:, kept])))
 
 
 def chance_average_precision(labels: Array) -> float:
@@ -135,7 +202,7 @@ def _finite(scores: Array, ndim: int) -> np.ndarray:
 
 def _as_bool(labels: Array) -> np.ndarray:
     labels = np.asarray(labels)
-    if not np.isin(labels, (0, 1)).all():
+    if labels.dtype != bool and not np.isin(labels, (0, 1)).all():
         raise ValueError(f"Labels must be bool, or 0 and 1. Received: {np.unique(labels)[:5]}.")
     return labels.astype(bool)
 

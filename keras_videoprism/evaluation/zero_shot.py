@@ -1,12 +1,22 @@
-"""Zero-shot classification: the class whose prompts lie nearest to the video's embedding."""
+"""Zero-shot classification: the text that lies nearest to the video's embedding.
+
+The texts are prompts of the class names, the same for all videos, or a few choices of each video.
+Letters in shapes: N videos, C classes or choices, D the width of an embedding.
+"""
 
 from collections import Counter
 from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
+from keras import ops
 
-from keras_videoprism.evaluation.metrics import best_positive_rank
+from keras_videoprism.evaluation.metrics import (
+    best_positive_rank,
+    mean_average_precision,
+    one_hot,
+    top_k_accuracy,
+)
 from keras_videoprism.evaluation.retrieval import chance_recall, cosine_similarity, l2_normalize
 
 Array = Any
@@ -62,6 +72,27 @@ def zero_shot_scores(video_embeddings: Array, class_embeddings: Array) -> np.nda
     return cosine_similarity(video_embeddings, class_embeddings)
 
 
+def zero_shot_metrics(scores: Array, labels: Array, ks: Sequence[int] = (1, 5)) -> dict[str, float]:
+    """Accuracy over the classes, and average precision over the videos.
+
+    SSv2-Temporal and SSv2-Events are reported by both: the paper says top-1 (Table 4b), while the
+    baselines that it prints come from a benchmark that ranks the videos for each template
+    (VideoCon's `calc_ssv2.py`).
+
+    Args:
+        scores: [N, C].
+        labels: [N] int.
+        ks: how many classes may be named.
+
+    Returns:
+        `{"top1": ..., "top5": ..., "map": ...}` in [0, 1]; "map" is the mean over the classes that
+        have a video.
+    """
+    accuracies = {f"top{k}": top_k_accuracy(scores, labels, k) for k in ks}
+    positives = one_hot(labels, np.shape(scores)[1])
+    return {**accuracies, "map": mean_average_precision(scores, positives)}
+
+
 def zero_shot_hit_rate(scores: Array, positives: Array) -> float:
     """Share of videos whose best class is one of their classes; a tie with a wrong one is a miss.
 
@@ -80,3 +111,69 @@ def chance_hit_rate(positives: Array) -> float:
     """
     positives = np.asarray(positives)
     return chance_recall(positives.shape[1], k=1, num_positives=positives.sum(axis=1))
+
+
+def right_choices(
+    choices: Sequence[Sequence[str]], answers: Array
+) -> tuple[np.ndarray, np.ndarray]:
+    """Which of each video's texts are right: the answer, and every text equal to it.
+
+    Args:
+        choices: N lists of texts, perhaps of other lengths. Charades-STA has all sentences of the
+            clip's video (Appendix F.2), some of which are equal.
+        answers: [N] int, the place of the right text.
+
+    Returns:
+        `positives` and `mask`, bool [N, C]; the mask is True for a text, False for padding.
+    """
+    counts = np.array([len(texts) for texts in choices])
+    answers = np.asarray(answers)
+    if answers.shape != counts.shape or (answers < 0).any() or (answers >= counts).any():
+        raise ValueError(
+            f"Each of {len(counts)} answers must be a place in its list of choices. Received: "
+            f"{answers.shape} {answers[:5]} for lists of {counts[:5]}."
+        )
+    mask = np.arange(counts.max()) < counts[:, None]
+    positives = np.zeros(mask.shape, bool)
+    for row, (texts, answer) in enumerate(zip(choices, answers, strict=True)):
+        positives[row, : len(texts)] = [text == texts[answer] for text in texts]
+    return positives, mask
+
+
+def multiple_choice_accuracy(
+    video_embeddings: Array, choice_embeddings: Array, answers: Array, mask: Array | None = None
+) -> float:
+    """Share of videos whose nearest choice is right: NExT-QA, Charades-STA (Tables 4c and 4e).
+
+    A tie with a wrong choice is a miss.
+
+    Args:
+        video_embeddings: [N, D].
+        choice_embeddings: [N, C, D]; what the mask leaves out may hold anything.
+        answers: [N] int, or bool [N, C] where several are right (see `right_choices`).
+        mask: bool [N, C], True for a choice; by default all are.
+    """
+    videos = l2_normalize(video_embeddings)
+    choices, answers = ops.convert_to_numpy(choice_embeddings), np.asarray(answers)
+    if choices.ndim != 3 or len(choices) != len(videos):
+        raise ValueError(f"Choices must be [{len(videos)}, C, D]. Received: {choices.shape}.")
+    positives = one_hot(answers, choices.shape[1]) if answers.ndim == 1 else answers
+    mask = np.ones(positives.shape, bool) if mask is None else np.asarray(mask, bool)
+    if mask.shape != choices.shape[:2] or (positives & ~mask).any():
+        raise ValueError(
+            f"The mask must be {choices.shape[:2]} and keep the right choices. Received: "
+            f"{mask.shape}, rows {np.flatnonzero((positives & ~mask).any(axis=1))[:5]} without it."
+        )
+    rows, _ = np.nonzero(mask)
+    scores = np.full(mask.shape, -2.0)  # below any cosine
+    scores[mask] = np.sum(videos[rows] * l2_normalize(choices[mask]), axis=1)
+    return zero_shot_hit_rate(scores, positives)
+
+
+def multiple_choice_chance(positives: Array, mask: Array) -> float:
+    """Accuracy of a random choice.
+
+    Args:
+        positives, mask: bool [N, C], as `right_choices` gives them.
+    """
+    return float(np.mean(np.sum(positives, axis=1) / np.sum(mask, axis=1)))

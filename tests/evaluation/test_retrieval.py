@@ -66,6 +66,58 @@ def test_chance_recall_equals_random_scores() -> None:
     assert np.mean(recalls) == pytest.approx(expected, abs=0.01)
 
 
+def plain_recall(scores: np.ndarray, owners: list[int], k: int) -> tuple[float, float]:
+    """Text-to-video and video-to-text recall of scores [Nt, Nv], by sorting; equals come first."""
+    num_texts, num_videos = scores.shape
+    found = 0
+    for t in range(num_texts):
+        worse_last = sorted(range(num_videos), key=lambda v: (-scores[t, v], v == owners[t]))
+        found += owners[t] in worse_last[:k]
+    hits = 0
+    for v in range(num_videos):
+        worse_last = sorted(range(num_texts), key=lambda t: (-scores[t, v], owners[t] == v))
+        hits += any(owners[t] == v for t in worse_last[:k])
+    return found / num_texts, hits / num_videos
+
+
+def test_captions_recall_equals_sorting(monkeypatch) -> None:
+    """Corners of a cube make exact ties; five queries at a time leave a rest."""
+    monkeypatch.setattr(retrieval, "QUERIES_AT_ONCE", 5)
+    rng = np.random.default_rng(0)
+    owners = rng.permutation([0, 0, 0, 0, 1, 2, 2, 3, 4, 4, 5, 6])
+    videos = rng.choice([-1.0, 1.0], size=(7, 4))
+    texts = np.where(rng.random((12, 4)) < 0.2, -1, 1) * videos[owners]
+    recall = retrieval.captions_recall(videos, texts, owners, ks=(1, 2, 5))
+    scores = retrieval.cosine_similarity(texts, videos)
+    assert len(np.unique(scores)) < scores.size / 3
+    for k in (1, 2, 5):
+        expected = plain_recall(scores, owners.tolist(), k)
+        assert (recall[f"text_to_video_r{k}"], recall[f"video_to_text_r{k}"]) == (
+            pytest.approx(expected)
+        )
+    assert 0 < recall["text_to_video_r2"] < 1 and 0 < recall["video_to_text_r2"] < 1
+
+
+def test_one_caption_each_is_plain_recall() -> None:
+    rng = np.random.default_rng(0)
+    videos, texts = rng.normal(size=(2, 20, 4))
+    expected = retrieval.retrieval_recall(videos, texts)
+    assert retrieval.captions_recall(videos, texts, np.arange(20)) == expected
+
+
+def test_chance_of_captions_equals_random_embeddings() -> None:
+    rng = np.random.default_rng(0)
+    owners = np.repeat(np.arange(6), [1, 1, 2, 3, 4, 5])
+    draws = [
+        retrieval.captions_recall(rng.normal(size=(6, 8)), rng.normal(size=(16, 8)), owners, (1, 3))
+        for _ in range(500)
+    ]
+    chance = retrieval.chance_captions_recall(owners, ks=(1, 3))
+    for name, expected in chance.items():
+        assert np.mean([draw[name] for draw in draws]) == pytest.approx(expected, abs=0.02)
+    assert chance["text_to_video_r1"] == pytest.approx(1 / 6)
+
+
 def test_cosine_similarity() -> None:
     similarity = retrieval.cosine_similarity([[2.0, 0.0]], [[3.0, 0.0], [1.0, 1.0], [-1.0, 0.0]])
     np.testing.assert_allclose(similarity, [[1, 0.5**0.5, -1]], atol=1e-6)
@@ -79,6 +131,11 @@ def test_cosine_similarity() -> None:
         (lambda: retrieval.recall_at_k(np.zeros((3, 2))), r"\[0, 2\)"),
         (lambda: retrieval.retrieval_recall(np.eye(3), np.eye(3)[:2]), "one text"),
         (lambda: retrieval.retrieval_recall(np.eye(2), np.eye(2), texts=["a"]), "one shape"),
+        (lambda: retrieval.captions_recall(np.eye(2), np.eye(2), [0]), "2 owners"),
+        (lambda: retrieval.captions_recall(np.eye(2), np.eye(2), [0, 2]), r"\[0, 2\)"),
+        (lambda: retrieval.captions_recall(np.eye(2), np.eye(2), [0, 0]), "first is row 1"),
+        (lambda: retrieval.captions_recall(np.eye(2), np.eye(2), [0, 1], ks=(0,)), "at least 1"),
+        (lambda: retrieval.chance_captions_recall([0, 2]), "first is row 1"),
         (lambda: retrieval.l2_normalize([[0.0, 0.0]]), "row 0"),
         (lambda: retrieval.l2_normalize(np.ones((2, 3, 4))), r"\(2, 3, 4\)"),
         (lambda: retrieval.chance_recall(4, 1, num_positives=5), "num_positives"),
