@@ -1,5 +1,14 @@
-"""Heads on the frozen encoder."""
+"""What turns the tokens of an encoder into answers."""
 
+from keras_videoprism.heads.action_detector import ActionDetector, ActionLoss
+from keras_videoprism.heads.adaptation import AdaptedVideoPrism
+from keras_videoprism.heads.classifier import AttentionClassifier
 from keras_videoprism.models.video_classifier import VideoClassifier
 
-__all__ = ["VideoClassifier"]
+__all__ = [
+    "ActionDetector",
+    "ActionLoss",
+    "AdaptedVideoPrism",
+    "AttentionClassifier",
+    "VideoClassifier",
+]

@@ -1,6 +1,7 @@
 """Pre-norm Transformer block and stack."""
 
 import math
+from collections.abc import Callable
 from functools import partial
 from typing import Any
 
@@ -34,7 +35,12 @@ class TransformerBlock(keras.layers.Layer):
         x: [B, S, D].
         attention_mask: bool, broadcastable to [B, S, S]; True where a query may attend.
         padding_mask: bool [B, S]; the MLP adds nothing where it is False.
+
+    Attributes:
+        adapter: function of the normalised input of the MLP, added to its output; None for none.
     """
+
+    adapter: Callable[[Tensor], Tensor] | None = None
 
     def __init__(
         self,
@@ -90,7 +96,10 @@ class TransformerBlock(keras.layers.Layer):
         if self.post_norms:
             attended = self.post_norms[0](attended)
         x = x + attended
-        hidden = self.mlp_output(self.activation(self.mlp_hidden(self.mlp_norm(x))))
+        normalized = self.mlp_norm(x)
+        hidden = self.mlp_output(self.activation(self.mlp_hidden(normalized)))
+        if self.adapter is not None:
+            hidden = hidden + self.adapter(normalized)
         if padding_mask is not None:
             hidden = hidden * ops.cast(ops.expand_dims(padding_mask, -1), hidden.dtype)
         if self.post_norms:
