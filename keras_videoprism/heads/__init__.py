@@ -2,7 +2,9 @@
 
 from keras_videoprism.heads.action_detector import ActionDetector, ActionLoss
 from keras_videoprism.heads.adaptation import AdaptedVideoPrism
+from keras_videoprism.heads.captioner import VideoCaptioner
 from keras_videoprism.heads.classifier import AttentionClassifier
+from keras_videoprism.heads.perceiver_resampler import PerceiverResampler
 from keras_videoprism.models.video_classifier import VideoClassifier
 
 __all__ = [
@@ -10,5 +12,7 @@ __all__ = [
     "ActionLoss",
     "AdaptedVideoPrism",
     "AttentionClassifier",
+    "PerceiverResampler",
+    "VideoCaptioner",
     "VideoClassifier",
 ]
