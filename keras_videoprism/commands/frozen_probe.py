@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from keras_videoprism.commands.probe import extract, forward_of, labelled, probe_features
+from keras_videoprism.data import open_records
 from keras_videoprism.models import VideoPrism
 from keras_videoprism.training.callbacks import begin_table
 from keras_videoprism.training.checkpoints import Counting
@@ -27,7 +28,7 @@ class FrozenProbe(Counting):
             tokens: take some thousand at most.
         num_classes: number of classes.
         every: number of steps between probes.
-        multi_label: several classes a clip.
+        multi_label: several classes a clip; None: where a clip of the folders has several, or none.
         num_frames, image_size: of the clips; default native.
         epochs: of the probe.
         seed: of the probe.
@@ -44,7 +45,7 @@ class FrozenProbe(Counting):
         test_records: str | Path,
         num_classes: int,
         every: int = 1000,
-        multi_label: bool = False,
+        multi_label: bool | None = None,
         num_frames: int | None = None,
         image_size: tuple[int, int] | None = None,
         epochs: int = 15,
@@ -55,10 +56,13 @@ class FrozenProbe(Counting):
             raise ValueError(f"every must be at least 1; received {every}.")
         self.path, self.every = Path(path), every
         self._forward = forward_of(encoder)
+        folders = (train_records, test_records)
+        if multi_label is None:
+            multi_label = not all(open_records(folder).has_single_labels for folder in folders)
         classes = num_classes if multi_label else None
         self._batches = [
             labelled(encoder, records, classes, num_frames=num_frames, image_size=image_size)
-            for records in (train_records, test_records)
+            for records in folders
         ]
         self._settings: dict[str, Any] = {
             "num_classes": num_classes,

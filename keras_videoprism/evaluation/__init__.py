@@ -2,6 +2,7 @@
 
 from keras_videoprism.evaluation import (
     detection,
+    language,
     metrics,
     paper,
     retrieval,
@@ -10,4 +11,13 @@ from keras_videoprism.evaluation import (
     zero_shot,
 )
 
-__all__ = ["detection", "metrics", "paper", "retrieval", "temporal", "videoglue", "zero_shot"]
+__all__ = [
+    "detection",
+    "language",
+    "metrics",
+    "paper",
+    "retrieval",
+    "temporal",
+    "videoglue",
+    "zero_shot",
+]

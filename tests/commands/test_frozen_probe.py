@@ -88,3 +88,15 @@ def test_labels_that_do_not_fit_are_told_before_the_first_step(stage, records, t
     assert int(stage.step) == 0
     with pytest.raises(ValueError, match="every must be at least 1; received 0"):
         FrozenProbe(tmp_path / "p.csv", stage.model.video_encoder, records, records, 2, every=0)
+
+
+def test_clips_of_several_classes_are_found(stage, video_folder, tmp_path, monkeypatch):
+    rows = [row._replace(labels=(0, *row.labels)) for row in read_manifest(video_folder)]
+    write_records(rows, tmp_path / "records", short_side=24)
+    seen = []
+    name = "keras_videoprism.commands.frozen_probe.probe_features"
+    monkeypatch.setattr(name, lambda train, test, **settings: seen.append(train.labels) or 0.5)
+    encoder, folder = stage.model.video_encoder, tmp_path / "records"
+    stage.step.assign(0)
+    fit(stage, FrozenProbe(tmp_path / "p.csv", encoder, folder, folder, 3), steps=1)
+    assert seen[0].shape == (len(rows), 3) and seen[0][:, 0].all()

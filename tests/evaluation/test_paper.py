@@ -40,7 +40,7 @@ GAINS = {
     ("19", "VideoPrism-B"): "-1.8 -1.9",
     ("19", "VideoPrism-g"): "4.1 0.7",
 }
-# Printed gains that the paper's own numbers contradict: 24.2 - 40.1 (without digits) and 91.1 - 89.2.
+# Printed gains that the paper's own numbers contradict: 24.2 - 40.1 (no digits) and 91.1 - 89.2.
 MISPRINTS = {
     ("5", "VideoPrism-B w/ PaLM-2-1B", "vatex_captions"): -16.0,
     ("7", "VideoPrism-B", "calms21"): 1.9,
