@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from keras_videoprism import presets
+from keras_videoprism.commands.caption import caption_files, load_captioner
 from keras_videoprism.data import read_manifest, write_records
 from keras_videoprism.models import VideoClassifier, VideoPrismLvT
 
@@ -22,11 +23,11 @@ CALLS = [
 ]
 
 
-PRETRAINING = {"pretrain_tpu", "pretrain_gpu"}
+OTHERS = {"pretrain_tpu", "pretrain_gpu", "caption_videos"}
 
 
 def test_every_example_is_called():
-    assert {name for name, *_ in CALLS} | PRETRAINING == EXAMPLES
+    assert {name for name, *_ in CALLS} | OTHERS == EXAMPLES
 
 
 @pytest.mark.parametrize(("example", "tune", "cls"), CALLS)
@@ -108,3 +109,21 @@ def test_pretrain_on_two_hosts(records: Path, tmp_path: Path):
 def test_pretrain_on_two_replicas(records: Path, tmp_path: Path):
     options = ("--preset", "videoprism_lvt_tiny", "videoprism_tiny", "--virtual-devices", "2")
     assert_trained([start("pretrain_gpu", records, tmp_path, *options)], tmp_path)
+
+
+def test_caption_videos(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """A few steps, and a caption by what it saved."""
+    sizes = ["--clips", "4", "--test", "3", "--language-steps", "2", "--steps", "2"]
+    call = [sys.executable, str(ROOT / "examples" / "caption_videos.py"), *sizes]
+    environment = os.environ | {"PYTHONPATH": str(ROOT)}
+    result = subprocess.run(
+        call, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=300
+    )
+    assert result.returncode == 0, result.stderr
+    assert "test clips: F1 of kinds and colours 0." in result.stdout
+    monkeypatch.chdir(tmp_path)
+    captioner = load_captioner(
+        "videoprism_lvt_tiny", "captioner/language_model", "captioner/resampler.keras"
+    )
+    found, failed = caption_files(captioner, ["corpus/test/test_00000.mp4"])
+    assert not failed and repr(found[0][1]) in result.stdout
