@@ -3,6 +3,7 @@
 from keras_videoprism.heads.action_detector import ActionDetector, ActionLoss
 from keras_videoprism.heads.adaptation import AdaptedVideoPrism
 from keras_videoprism.heads.classifier import AttentionClassifier
+from keras_videoprism.heads.temporal_detector import TemporalDetector
 from keras_videoprism.models.video_classifier import VideoClassifier
 
 __all__ = [
@@ -10,5 +11,6 @@ __all__ = [
     "ActionLoss",
     "AdaptedVideoPrism",
     "AttentionClassifier",
+    "TemporalDetector",
     "VideoClassifier",
 ]
