@@ -65,13 +65,10 @@ def test_all_but_the_demo_have_a_number_of_the_paper():
     assert len({tuple(row.items()) for row in rows}) == len(rows)
 
 
-@pytest.fixture(scope="module")
-def work(tmp_path_factory):
-    return tmp_path_factory.mktemp("work")
-
-
-def test_frozen_with_views_and_its_page(copies, models, work, tmp_path):
-    result = evaluate("k400", copies("k400"), "video", tmp_path, work=work, **SMALL, views=(2, 3))
+def test_frozen_with_views_its_page_and_another_head(copies, models, tmp_path, monkeypatch):
+    """The second head does not encode again."""
+    work, options = tmp_path / "work", {**SMALL, "views": (2, 3)}
+    result = evaluate("k400", copies("k400"), "video", tmp_path, work=work, **options)
     page = (tmp_path / "result.html").read_text()
     assert "Kinetics-400" in page and "Table 2" in page
     settings = result["settings"]
@@ -81,16 +78,14 @@ def test_frozen_with_views_and_its_page(copies, models, work, tmp_path):
     folders = sorted(path.name for path in (work / "k400" / "features-video").iterdir())
     assert folders == ["test-tokens-2x3", "train-tokens"]
 
-
-def test_another_head_does_not_encode_again(copies, models, work, tmp_path, monkeypatch):
-    """After the test above."""
     monkeypatch.setattr(FrozenModel, "predict_on_batch", None)
-    options = {"variant": "released", "learning_rates": [1e-2], "views": (2, 3)}
-    result = evaluate("k400", copies("k400"), "video", tmp_path, work=work, **SMALL, **options)
+    options |= {"work": work, "variant": "released", "learning_rates": [1e-2]}
+    result = evaluate("k400", copies("k400"), "video", tmp_path / "second", **options)
     assert result["settings"]["variant"] == "released"
     assert "0.01" in result["settings"]["learning rates and weight decays"]
-    with pytest.raises(TypeError):  # the other method's features are not there
-        evaluate("k400", copies("k400"), "video", tmp_path, work=work, method="mlap", **SMALL)
+    options |= {"variant": "paper", "method": "mlap"}
+    with pytest.raises(TypeError):  # the features of the other method are not there
+        evaluate("k400", copies("k400"), "video", tmp_path / "third", **options)
 
 
 @pytest.mark.parametrize(("task", "method"), [("mit", "finetune"), ("ava", "adapter")])
