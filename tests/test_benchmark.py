@@ -130,13 +130,11 @@ def test_forward_sides_give_one_answer(benchmark, preset):
         np.testing.assert_allclose(video, expected["video_embeddings"], atol=2e-5)
 
 
-def test_forward_operations_of_the_base_model(benchmark):
+def test_forward_operations_of_the_base_model(benchmark, no_weights):
     """973 billion for 16 frames of 288 pixels: counted by XLA for the released model."""
-    import keras
-
     from keras_videoprism import VideoPrism
 
-    with keras.StatelessScope(initialize_variables=False):
+    with no_weights():
         model = VideoPrism()
     flops = benchmark.benchmark_forward.forward_flops(model, Namespace(frames=16, size=288))
     assert flops == pytest.approx(973e9, rel=2e-3)
