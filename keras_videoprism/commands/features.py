@@ -87,7 +87,7 @@ def cache_features(
     for shard in range(done, plan.num_shards):
         ids, features = [], []
         for batch in islice(batches, per_shard):
-            features.append(_predict(model, batch["videos"]))
+            features.append(predict(model, batch["videos"], bool(clips.get("views"))))
             ids.append(batch["clip_id"])
             if progress is not None:
                 known = shard * plan.shard_clips + sum(map(len, ids))
@@ -95,11 +95,20 @@ def cache_features(
         write_shard(output, plan, shard, np.concatenate(ids), np.concatenate(features))
 
 
-def _predict(model: keras.Model, videos: np.ndarray) -> np.ndarray:
-    """Features [B, ...], or [B, V, ...] of views [B, V, T, H, W, 3], which pass together."""
-    batch = videos.shape[:-4]
-    features = np.asarray(model.predict_on_batch(videos.reshape(-1, *videos.shape[-4:])), "float32")
-    return features.reshape(*batch, *features.shape[1:])
+def predict(model: keras.Model, inputs: Any, has_views: bool) -> np.ndarray:
+    """float32 [B, ...] of a batch; [B, V, ...] of inputs [B, V, ...], whose views pass together.
+
+    Args:
+        model: compiled or not.
+        inputs: array, or dict of arrays.
+        has_views: whether inputs have the axis V.
+    """
+    if not has_views:
+        return np.asarray(model.predict_on_batch(inputs), "float32")
+    shape = keras.tree.flatten(inputs)[0].shape[:2]
+    flat = keras.tree.map_structure(lambda x: x.reshape(-1, *x.shape[2:]), inputs)
+    outputs = np.asarray(model.predict_on_batch(flat), "float32")
+    return outputs.reshape(*shape, *outputs.shape[1:])
 
 
 def describe_features(

@@ -16,17 +16,21 @@ that is the label, as most videos of ActivityNet show one activity; the other sp
 import csv
 import json
 import os
-import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
 import numpy as np
 
-from keras_videoprism.data.demo_corpus import FRAMES_PER_SECOND, load_digit_images, write_mp4
+from keras_videoprism.data.demo_corpus import (
+    FRAMES_PER_SECOND,
+    holds_corpus,
+    load_digit_images,
+    new_corpus,
+    write_mp4,
+)
 from keras_videoprism.data.demo_scenes import (
     DIRECTIONS,
     FRAME_SIZE,
@@ -165,17 +169,6 @@ def _write_corpus(root: Path, sizes: dict[str, int], seed: int, progress: Progre
         _write_move_table(root / "moves", write_all("moves", _write_moves))
 
 
-@contextmanager
-def _new_folder(output_dir: Path) -> Iterator[Path]:
-    """A folder to fill, which becomes `output_dir` when the block succeeds."""
-    output_dir.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix=".demo-", dir=output_dir.parent) as staging:
-        root = Path(staging) / "corpus"
-        root.mkdir()
-        yield root
-        os.replace(root, output_dir)
-
-
 def render_demo_localisation(
     output_dir: str | os.PathLike,
     *,
@@ -206,15 +199,7 @@ def render_demo_localisation(
         if value < (smallest := 0 if name == "seed" else 1):
             raise ValueError(f"{name} must be at least {smallest}, got {value}.")
     manifest = json.dumps({"version": 1, "localisation": True, **arguments}, indent=2).encode()
-    output_dir = Path(output_dir).resolve()
-    marker = output_dir / "corpus.json"
-    if marker.is_file() and marker.read_bytes() == manifest:
+    if holds_corpus(output_dir, manifest, f"the localisation corpus of {arguments}"):
         return
-    if output_dir.exists() and (not output_dir.is_dir() or any(output_dir.iterdir())):
-        raise ValueError(
-            f"{output_dir} exists and does not hold the localisation corpus of {arguments}. "
-            "Remove it or choose another folder."
-        )
-    with _new_folder(output_dir) as root:
+    with new_corpus(output_dir, manifest) as root:
         _write_corpus(root, dict(train=num_train, test=num_test), seed, progress)
-        (root / "corpus.json").write_bytes(manifest)

@@ -69,12 +69,6 @@ def grid_of(encoder: VideoPrism, clips: Clips) -> tuple[int, int, int]:
     return encoder.encoder.grid(np.empty((1, clips.num_frames, *clips.image_size, 3), "uint8"))
 
 
-def softmax(logits: np.ndarray) -> np.ndarray:
-    """Probabilities of one class each."""
-    exponents = np.exp(logits - logits.max(axis=-1, keepdims=True))
-    return exponents / exponents.sum(axis=-1, keepdims=True)
-
-
 def sigmoid(logits: np.ndarray) -> np.ndarray:
     """Probabilities of several classes each."""
     return 1.0 / (1.0 + np.exp(-np.clip(logits, -80.0, 80.0)))

@@ -15,6 +15,7 @@ from keras_videoprism.commands.evaluate.training import (
     num_layers,
     optimizer,
 )
+from keras_videoprism.commands.features import predict
 from keras_videoprism.data.features import Features
 from keras_videoprism.heads.adaptation import AdaptedVideoPrism
 
@@ -135,14 +136,4 @@ def predict_cached(head: keras.Model, features: Features, examples: Examples) ->
             yield {"tokens": tokens, **part.others} if part.others else tokens
 
     has_views = bool(features.plan.made_by.get("views"))
-    return np.concatenate([logits_of(head, batch, has_views) for batch in batches()])
-
-
-def logits_of(model: keras.Model, inputs: Any, has_views: bool) -> np.ndarray:
-    """Logits [B, ..., C]; [B, V, ..., C] of inputs [B, V, ...], whose views pass together."""
-    if not has_views:
-        return np.asarray(model.predict_on_batch(inputs), "float32")
-    shape = keras.tree.flatten(inputs)[0].shape[:2]
-    flat = keras.tree.map_structure(lambda x: x.reshape(-1, *x.shape[2:]), inputs)
-    logits = np.asarray(model.predict_on_batch(flat), "float32")
-    return logits.reshape(*shape, *logits.shape[1:])
+    return np.concatenate([predict(head, batch, has_views) for batch in batches()])

@@ -6,7 +6,8 @@ from functools import partial
 import keras
 import numpy as np
 
-from keras_videoprism.commands.evaluate.adapt import adapt, sigmoid, softmax
+from keras_videoprism.commands.classify import softmax
+from keras_videoprism.commands.evaluate.adapt import adapt, sigmoid
 from keras_videoprism.commands.evaluate.encode import Place, Stored, store
 from keras_videoprism.commands.evaluate.loaders import Labelled
 from keras_videoprism.commands.evaluate.outcome import Outcome

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import math
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
@@ -33,6 +34,16 @@ class Clips(NamedTuple):
     sampling: str = "uniform"
     views: tuple[int, int] | None = None
     whole: bool = False
+
+    @property
+    def num_views(self) -> int:
+        """Of a clip."""
+        return math.prod(self.views or ())
+
+    @property
+    def reading(self) -> dict[str, Any]:
+        """Arguments of `read_records` and `cache_features`."""
+        return {name: value for name, value in self._asdict().items() if name != "fps"}
 
 
 class Place(NamedTuple):
@@ -175,19 +186,14 @@ def encode(
     Raises:
         ValueError: the folder holds features of another encoder, other clips or another size.
     """
-    num_views = int(np.prod(clips.views or 1))
     with progress_bar(f"encode {records.name}") as progress:
         cache_features(
             model,
             records,
             folder,
-            num_frames=clips.num_frames,
-            image_size=clips.image_size,
-            batch_size=max(BATCH_CLIPS // num_views, 1),
+            batch_size=max(BATCH_CLIPS // clips.num_views, 1),
             dtype=dtype,
             progress=progress,
-            sampling=clips.sampling,
-            views=clips.views,
-            whole=clips.whole,
+            **clips.reading,
         )
     return open_features(folder)

@@ -13,6 +13,7 @@ from keras_videoprism.data import annotations
 from keras_videoprism.data.annotations import KeyFrame, Question, SegmentedVideo
 from keras_videoprism.data.annotations.behaviour import read_behaviours
 from keras_videoprism.data.annotations.files import read_csv, read_json, read_text
+from keras_videoprism.data.demo_scenes import DIRECTIONS, KINDS
 from keras_videoprism.data.manifest import Row, read_manifest
 
 
@@ -86,13 +87,18 @@ def moments(data: Path, videos: Path) -> Labelled:
     return Labelled(train, test, sorted(ids, key=ids.__getitem__))
 
 
+def _names_of(file: Path) -> list[str]:
+    """Names of classes in the order of their ids, of a JSON object name -> id."""
+    ids = read_json(file)
+    return sorted(ids, key=lambda name: int(ids[name]))
+
+
 def ssv2(data: Path, videos: Path) -> Labelled:
     file = data / "labels.json"
-    ids = {name: int(index) for name, index in read_json(file).items()}
     train, test = (
         annotations.ssv2(data / f"{p}.json", file, videos) for p in ("train", "validation")
     )
-    return Labelled(train, test, sorted(ids, key=ids.__getitem__))
+    return Labelled(train, test, _names_of(file))
 
 
 def ssv2_subset(file: str) -> Callable[[Path, Path], Labelled]:
@@ -254,9 +260,8 @@ def crim13(view: str) -> Callable[[Path, Path], Labelled]:
 
 
 def kabr(data: Path, videos: Path) -> Labelled:
-    ids = {name: int(index) for name, index in read_json(data / "classes.json").items()}
     train, test = (annotations.kabr(data / f"{part}.csv", videos) for part in ("train", "val"))
-    return Labelled(train, test, sorted(ids, key=ids.__getitem__))
+    return Labelled(train, test, _names_of(data / "classes.json"))
 
 
 def demo(first: int, names: list[str]) -> Callable[[Path, Path], Labelled]:
@@ -284,9 +289,8 @@ def demo_boxes(data: Path, videos: Path) -> Boxed:
         annotations.ava(folder / f"ava_{part}_v2.2.csv", folder / "videos", duration=2.0)
         for part in ("train", "val")
     )
-    names, scored = _ava_classes(folder / "ava_action_list_v2.2.pbtxt")
-    number = len(scored)
-    return Boxed(train, test, names[:number], scored)
+    classes = _ava_classes(folder / "ava_action_list_v2.2.pbtxt", len(DIRECTIONS) + len(KINDS))
+    return Boxed(train, test, *classes)
 
 
 def demo_moves(data: Path, videos: Path) -> Segmented:

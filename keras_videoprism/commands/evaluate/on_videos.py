@@ -7,9 +7,10 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from keras_videoprism.commands.evaluate.cached import PREDICT_CLIPS, logits_of
+from keras_videoprism.commands.evaluate.cached import PREDICT_CLIPS
 from keras_videoprism.commands.evaluate.encode import Clips
 from keras_videoprism.commands.evaluate.training import WEIGHTS, Examples, Training, optimizer
+from keras_videoprism.commands.features import predict
 from keras_videoprism.data import read_records
 from keras_videoprism.data.mixup import mixup_cutmix
 from keras_videoprism.heads.adaptation import AdaptedVideoPrism
@@ -40,22 +41,17 @@ def predict_videos(
     model: AdaptedVideoPrism, records: Path, examples: Examples, clips: Clips
 ) -> np.ndarray:
     """Logits of all clips in the order of `examples`; see `predict_cached`."""
-    num_views = int(np.prod(clips.views or 1))
     batches = read_records(
         records,
-        batch_size=max(PREDICT_CLIPS // num_views, 1),
-        num_frames=clips.num_frames,
-        image_size=clips.image_size,
+        batch_size=max(PREDICT_CLIPS // clips.num_views, 1),
         drop_remainder=False,
-        sampling=clips.sampling,
-        views=clips.views,
-        whole=clips.whole,
+        **clips.reading,
     )
     logits, ids = [], []
     for batch in batches.as_numpy_iterator():
         rows = np.searchsorted(examples.clip_ids, batch["clip_id"])
         inputs = {"videos": batch["videos"], **examples.take(rows).others}
-        logits.append(logits_of(model, inputs, clips.views is not None))
+        logits.append(predict(model, inputs, clips.views is not None))
         ids.append(rows)
     return np.concatenate(logits)[np.argsort(np.concatenate(ids))]
 

@@ -7,7 +7,7 @@ import keras
 import numpy as np
 from keras import ops
 
-from keras_videoprism.commands.evaluate.adapt import softmax
+from keras_videoprism.commands.classify import softmax
 from keras_videoprism.commands.evaluate.encode import (
     FrozenModel,
     Place,
@@ -29,6 +29,7 @@ from keras_videoprism.commands.evaluate.training import (
 )
 from keras_videoprism.data.annotations import SegmentedVideo, window_clips
 from keras_videoprism.evaluation.temporal import Segments, TemporalScores, temporal_map
+from keras_videoprism.heads.adaptation import last_layers
 from keras_videoprism.heads.classifier import AttentionClassifier
 from keras_videoprism.heads.temporal_decoding import decode
 from keras_videoprism.heads.temporal_detector import TemporalDetector
@@ -63,10 +64,11 @@ def localise(
     keras.utils.set_random_seed(training.seed)
     probabilities = _classify(train, test, len(found.classes), encoder, training)
     outputs = _detect(train, test, training)
+    others = _shuffled(outputs)
     durations = [video.duration for video in test.videos]
     detections = decode(outputs, durations, probabilities)
     scores = score(test.videos, detections)
-    chance = score(test.videos, decode(_shuffled(outputs), durations, probabilities))
+    chance = score(test.videos, decode(others, durations, probabilities))
     # Of the segments alone, whatever the action.
     anything = [_without_class(video) for video in test.videos]
     one_class = np.ones((len(anything), 1))
@@ -75,9 +77,7 @@ def localise(
         **{f"map_at_{threshold}": value for threshold, value in scores.at_threshold.items()},
         "chance_map": chance.mean,
         "map_of_any_class": score(anything, decode(outputs, durations, one_class)).mean,
-        "chance_map_of_any_class": score(
-            anything, decode(_shuffled(outputs), durations, one_class)
-        ).mean,
+        "chance_map_of_any_class": score(anything, decode(others, durations, one_class)).mean,
         "video_top1": _top1(test.videos, probabilities),
     }
     notes = {
@@ -135,25 +135,24 @@ def _standardise(train: Part, test: Part) -> tuple[Part, Part]:
     """Features of mean 0 and deviation 1 over the videos to train on."""
     mean, deviation = (f(train.features, axis=(0, 1)) for f in (np.mean, np.std))
     scale = np.maximum(deviation, 1e-6)
-    standardised = (
-        part._replace(features=(part.features - mean) / scale) for part in (train, test)
-    )
-    train, test = standardised
+    train, test = (part._replace(features=(part.features - mean) / scale) for part in (train, test))
     return train, test
 
 
 def pooled_features(encoder: VideoPrism, method: str) -> FrozenModel:
     """One vector of a window: the mean of its tokens, or with MLAP of those of the last layers."""
     layers = num_layers(encoder, method)
-    if method == "frozen":
-        mean = lambda videos: ops.mean(encoder(videos), axis=1)  # noqa: E731
-        return FrozenModel(encoder, mean, (encoder.hidden_dim,), "mean")
+    width = layers * encoder.hidden_dim
+
+    def mean(videos: Any) -> Any:
+        return ops.mean(encoder(videos), axis=1)
 
     def side_by_side(videos: Any) -> Any:
-        outputs = encoder(videos, return_features=True).temporal_layers[-layers:]
-        return ops.concatenate([ops.mean(output, axis=1) for output in outputs], axis=-1)
+        return ops.reshape(ops.mean(last_layers(encoder, videos, layers), axis=2), (-1, width))
 
-    return FrozenModel(encoder, side_by_side, (layers * encoder.hidden_dim,), f"means_{layers}")
+    if method == "frozen":
+        return FrozenModel(encoder, mean, (width,), "mean")
+    return FrozenModel(encoder, side_by_side, (width,), f"means_{layers}")
 
 
 def _classify(

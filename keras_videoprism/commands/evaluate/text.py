@@ -6,8 +6,7 @@ from typing import Any
 import keras
 import numpy as np
 
-from keras_videoprism.commands.classify import TEMPERATURE, class_vectors
-from keras_videoprism.commands.evaluate.adapt import softmax
+from keras_videoprism.commands.classify import TEMPERATURE, class_vectors, softmax
 from keras_videoprism.commands.evaluate.encode import (
     FrozenModel,
     Place,

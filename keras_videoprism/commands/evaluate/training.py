@@ -9,6 +9,7 @@ import numpy as np
 from keras_videoprism.commands.evaluate.tasks import Recipe
 from keras_videoprism.models import VideoPrism
 from keras_videoprism.training.layer_decay import LayerDecayAdamW, encoder_depths
+from keras_videoprism.training.recipes import warmup_cosine_decay
 
 MLAP_LAYERS = 4  # of the temporal encoder (Appendix E.2)
 # The paper's head for all sizes (Appendix E.1); an encoder of less width has one of its own size.
@@ -114,6 +115,4 @@ def schedule(
 ) -> keras.optimizers.schedules.LearningRateSchedule:
     """Warm-up and cosine decay to 0 (VideoGLUE, Table 10)."""
     warmup = min(round(recipe.warmup_share * num_steps), num_steps - 1)
-    return keras.optimizers.schedules.CosineDecay(
-        0.0, num_steps - warmup, warmup_target=rate, warmup_steps=warmup
-    )
+    return warmup_cosine_decay(rate, num_steps, warmup)

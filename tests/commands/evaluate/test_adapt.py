@@ -1,7 +1,8 @@
 import numpy as np
 
+from keras_videoprism.commands.classify import softmax
 from keras_videoprism.commands.evaluate import adapt as module
-from keras_videoprism.commands.evaluate.adapt import costs, grid_of, sigmoid, softmax
+from keras_videoprism.commands.evaluate.adapt import costs, grid_of, sigmoid
 from keras_videoprism.commands.evaluate.classify import make_classifier
 from keras_videoprism.commands.evaluate.encode import Clips, Place
 from keras_videoprism.commands.evaluate.tasks import Recipe

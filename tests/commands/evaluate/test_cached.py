@@ -8,12 +8,12 @@ import pytest
 from keras_videoprism.commands.evaluate.cached import (
     FeatureBatches,
     Head,
-    logits_of,
     predict_cached,
     train_cached,
 )
 from keras_videoprism.commands.evaluate.tasks import Recipe
 from keras_videoprism.commands.evaluate.training import WEIGHTS, Examples, Training
+from keras_videoprism.commands.features import predict
 from keras_videoprism.heads.adaptation import AdaptedVideoPrism
 from keras_videoprism.heads.classifier import AttentionClassifier
 
@@ -66,7 +66,7 @@ def test_a_head_of_features_is_the_head():
     for inputs in (tokens, {"tokens": tokens}):
         np.testing.assert_allclose(keras.ops.convert_to_numpy(head(inputs)), expected, atol=1e-6)
     views = np.stack([tokens, tokens[:, ::-1]], axis=1)
-    found = logits_of(head, views, has_views=True)
+    found = predict(head, views, has_views=True)
     np.testing.assert_allclose(found, np.stack([expected, expected], axis=1), atol=1e-5)
 
 
