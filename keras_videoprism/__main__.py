@@ -7,8 +7,9 @@ from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 
-from keras_videoprism.commands import cli, curate, records
+from keras_videoprism.commands import caption_cli, cli, curate, records
 from keras_videoprism.commands.cli import DONE, WRONG_CALL, Commands, add_command
+from keras_videoprism.commands.evaluate import cli as evaluation
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -30,11 +31,14 @@ def parser() -> argparse.ArgumentParser:
     )
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     _add_demo_corpus(commands)
+    _add_demo_localisation(commands)
     records.add_commands(commands)
     _add_pretrain(commands)
     _add_lit(commands)
     _add_probe(commands)
     cli.add_commands(commands)
+    caption_cli.add_commands(commands)
+    evaluation.add_commands(commands)
     curate.add_commands(commands)
     return parser
 
@@ -62,6 +66,34 @@ def _demo_corpus(options: argparse.Namespace) -> int:
             options.output,
             num_clips=options.clips,
             num_stills=options.stills,
+            num_test=options.test,
+            seed=options.seed,
+            progress=progress,
+        )
+    return DONE
+
+
+def _add_demo_localisation(commands: Commands) -> None:
+    command = add_command(
+        commands,
+        "demo-localisation",
+        _demo_localisation,
+        "Render clips with boxes, and longer ones with moves, as AVA and ActivityNet have.",
+    )
+    command.add_argument("output", metavar="DIR", type=Path, help="folder to make")
+    command.add_argument("--train", type=int, default=400, help="training clips of each part")
+    command.add_argument("--test", type=int, default=100, help="test clips of each part")
+    command.add_argument("--seed", type=int, default=0, help="seed of all that is drawn")
+
+
+def _demo_localisation(options: argparse.Namespace) -> int:
+    from keras_videoprism.commands.progress import progress_bar
+    from keras_videoprism.data.demo_localisation import render_demo_localisation
+
+    with progress_bar("render video files") as progress:
+        render_demo_localisation(
+            options.output,
+            num_train=options.train,
             num_test=options.test,
             seed=options.seed,
             progress=progress,

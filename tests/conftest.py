@@ -3,6 +3,7 @@
 import csv
 import json
 from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +34,22 @@ def moving_square(colour: tuple[int, int, int], step: int, num_frames: int = 12)
         left = (24 + step * index) % 48
         frame[16:32, left : left + 16] = colour
     return frames
+
+
+@contextmanager
+def _unallocated() -> Iterator[None]:
+    import keras
+
+    with keras.StatelessScope(initialize_variables=False):
+        yield
+    # Keras remembers such variables, and would allocate them all in the next compiled step.
+    keras.utils.clear_session(free_memory=False)
+
+
+@pytest.fixture
+def no_weights() -> Callable[[], AbstractContextManager]:
+    """Context in which a model of any size is built without memory."""
+    return _unallocated
 
 
 @pytest.fixture(scope="session")

@@ -90,7 +90,7 @@ def test_measure_trains_a_side(benchmark, sides):
         assert flops == pytest.approx(measured["flops_per_second"] * measured["step_seconds"])
 
 
-STAGES = ("stage1", "stage2", "memory", "forward", "reader", "writer", "lit")
+STAGES = ("stage1", "stage2", "memory", "forward", "reader", "writer", "lit", "probe")
 
 
 @pytest.mark.parametrize("stage", STAGES)
@@ -130,13 +130,11 @@ def test_forward_sides_give_one_answer(benchmark, preset):
         np.testing.assert_allclose(video, expected["video_embeddings"], atol=2e-5)
 
 
-def test_forward_operations_of_the_base_model(benchmark):
+def test_forward_operations_of_the_base_model(benchmark, no_weights):
     """973 billion for 16 frames of 288 pixels: counted by XLA for the released model."""
-    import keras
-
     from keras_videoprism import VideoPrism
 
-    with keras.StatelessScope(initialize_variables=False):
+    with no_weights():
         model = VideoPrism()
     flops = benchmark.benchmark_forward.forward_flops(model, Namespace(frames=16, size=288))
     assert flops == pytest.approx(973e9, rel=2e-3)
@@ -168,9 +166,12 @@ def test_share_of_a_training_step_that_waits(benchmark, tmp_path):
     assert 0 <= measured["waiting_share"] < 1 and measured["step_seconds"] > 0
 
 
-def test_sides_of_lit(benchmark, tmp_path):
+def test_sides_with_cached_tokens(benchmark, tmp_path):
     data = benchmark.benchmark_data
     data.prepare_lit(tmp_path, clips=4)
     for cached in (False, True):
         measured = data.train_lit(Namespace(folder=tmp_path), cached, batch_size=2, steps=1)
+        assert measured["steps_per_second"] == 1 / measured["step_seconds"]
+    for cached in (False, True):
+        measured = data.train_probe(Namespace(folder=tmp_path), cached, batch_size=2, epochs=1)
         assert measured["steps_per_second"] == 1 / measured["step_seconds"]

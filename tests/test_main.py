@@ -47,6 +47,7 @@ def preset(tmp_path_factory):
 COMMANDS = (
     *("demo-corpus", "write-records", "pretrain", "lit", "probe", "plan", "embed", "classify"),
     *("index", "search", "convert", "publish", "validate-records", "curate", "corpus-report"),
+    *("caption", "ask", "evaluate", "list-tasks", "videoglue-report", "demo-localisation"),
 )
 
 

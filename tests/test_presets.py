@@ -22,17 +22,17 @@ PARAMETERS = {
 
 
 @pytest.mark.parametrize("name", PARAMETERS)
-def test_parameter_counts(name):
+def test_parameter_counts(name, no_weights):
     """Those of the official models; no weight is allocated."""
     cls = VideoPrismLvT if "lvt" in name else VideoPrism
-    with keras.StatelessScope(initialize_variables=False):
+    with no_weights():
         model = cls(**presets.PRESETS[name])
     assert model.count_params() == PARAMETERS[name]
 
 
-def test_giant_text_tower():
+def test_giant_text_tower(no_weights):
     """16 layers with norms before and after each branch; its weights were never published."""
-    with keras.StatelessScope(initialize_variables=False):
+    with no_weights():
         model = VideoPrismLvT(**presets.PRESETS["videoprism_lvt_g"])
     blocks = model.text_encoder.transformer.blocks
     assert len(blocks) == 16 and all(len(block.post_norms) == 2 for block in blocks)

@@ -7,6 +7,7 @@
     python tools/benchmark.py reader --frames 16 --size 288
     python tools/benchmark.py writer --frames 16 --size 288
     python tools/benchmark.py lit
+    python tools/benchmark.py probe
 
 Each side runs in a process of its own, one after the other, and compiles without a cache.
 KERAS_BACKEND chooses the backend of the training steps (jax by default); the forward pass runs on
@@ -35,6 +36,8 @@ from benchmark_data import (
     LIT_TOKENS,
     LIT_VIDEOS,
     MANY,
+    PROBE_TOKENS,
+    PROBE_VIDEOS,
     READER,
     TRAINING,
     WRITER,
@@ -72,6 +75,7 @@ SIDES = {
     "reader": (READER, AUGMENTED, BARE_READER, TRAINING),
     "writer": (WRITER, BARE_WRITER, MANY),
     "lit": (LIT_VIDEOS, LIT_TOKENS),
+    "probe": (PROBE_VIDEOS, PROBE_TOKENS),
 }
 RATIOS = {
     "stage1": (
@@ -112,6 +116,7 @@ RATIOS = {
         Ratio("peak_bytes", MANY, WRITER, "<= 1.1"),
     ),
     "lit": (Ratio("steps_per_second", LIT_TOKENS, LIT_VIDEOS, ">= 3.0"),),
+    "probe": (Ratio("steps_per_second", PROBE_TOKENS, PROBE_VIDEOS, ">= 20"),),
 }
 
 
@@ -179,6 +184,7 @@ def measure_all(stage: str, sizes: argparse.Namespace, console: Console) -> dict
         "reader": benchmark_data.measure,
         "writer": benchmark_data.measure,
         "lit": benchmark_data.measure,
+        "probe": benchmark_data.measure,
     }.get(stage, measure)
     sides = (benchmark_forward.PEAK, *SIDES[stage]) if stage == "forward" else SIDES[stage]
     with (

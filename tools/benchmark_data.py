@@ -1,5 +1,6 @@
 """The sides of the benchmarks that read or write files: ours, and bare decoding of the same files;
-locked-image tuning from videos, and from tokens that were computed once.
+locked-image tuning, and the probe of a frozen encoder, from videos and from tokens that were
+computed once.
 
 Videos are synthetic: textures of several scales that slide, so that JPEG and H.264 have about as
 much to do as with filmed ones.
@@ -24,6 +25,7 @@ WRITER, MANY = "write_records", "write_records, 10 x the clips"
 BARE_WRITER = "PyAV decode alone"
 
 LIT_VIDEOS, LIT_TOKENS = "LiT, videos", "LiT, cached tokens"
+PROBE_VIDEOS, PROBE_TOKENS = "probe, videos", "probe, cached tokens"
 
 TURNS = 3
 ONCE = (TRAINING, MANY)
@@ -53,7 +55,7 @@ def prepare(stage: str, sizes: Namespace) -> None:
     from keras_videoprism.data import read_manifest, write_records
 
     folder = Path(sizes.folder)
-    if stage == "lit":
+    if stage in ("lit", "probe"):
         prepare_lit(folder)
         return
     if stage == "writer":
@@ -175,6 +177,45 @@ def train_lit(sizes: Namespace, cached: bool, batch_size: int = 64, steps: int =
     return _train(stage, dataset, batch_size, steps)
 
 
+def train_probe(
+    sizes: Namespace, cached: bool, batch_size: int = 64, epochs: int = 5
+) -> dict[str, float]:
+    """Seconds of an epoch of `evaluate`'s classifier on the frozen tiny encoder."""
+    import keras
+
+    from keras_videoprism import VideoPrism
+    from keras_videoprism.commands.evaluate.cached import FeatureBatches, Head
+    from keras_videoprism.commands.evaluate.encode import Clips
+    from keras_videoprism.commands.evaluate.on_videos import video_batches
+    from keras_videoprism.commands.evaluate.tasks import TASKS
+    from keras_videoprism.commands.evaluate.training import Examples, Training, head_size
+    from keras_videoprism.data.features import open_features
+    from keras_videoprism.heads.adaptation import AdaptedVideoPrism
+    from keras_videoprism.heads.classifier import AttentionClassifier
+
+    folder = Path(sizes.folder)
+    encoder = VideoPrism.from_preset("videoprism_tiny")
+    features = open_features(folder / "cache")
+    targets = np.random.default_rng(0).random((len(features.clip_ids), 16)) < 0.1
+    examples = Examples(features.clip_ids, targets)
+    head = AttentionClassifier(16, **head_size(encoder))
+    adapted = AdaptedVideoPrism(encoder, head, "frozen")
+    batches: Any = FeatureBatches(features, examples, batch_size, seed=0)
+    model: keras.Model = Head(head)
+    steps = len(batches)
+    if not cached:
+        model, training = adapted, Training(TASKS["demo_kinds"].recipe)
+        read = folder / "demo", examples, Clips(**LIT_CLIPS), batch_size, training
+        batches = video_batches(*read, augmented=False, mixed=False)
+    loss = keras.losses.BinaryCrossentropy(from_logits=True)
+    model.compile(keras.optimizers.AdamW(1e-3), loss=loss)
+    model.fit(batches, epochs=1, steps_per_epoch=steps, verbose=0)
+    start = time.perf_counter()
+    model.fit(batches, epochs=epochs, steps_per_epoch=steps, verbose=0)
+    step = (time.perf_counter() - start) / epochs / steps
+    return {"step_seconds": step, "steps_per_second": 1 / step}
+
+
 def _train(stage: Any, dataset: Any, batch_size: int, steps: int) -> dict[str, float]:
     """Seconds of a step after the first, and which share of it `next(batches)` takes."""
     batches = dataset.as_numpy_iterator()
@@ -239,6 +280,8 @@ SIDES: dict[str, Callable[[Namespace], dict[str, float]]] = {
     TRAINING: train,
     LIT_VIDEOS: partial(train_lit, cached=False),
     LIT_TOKENS: partial(train_lit, cached=True),
+    PROBE_VIDEOS: partial(train_probe, cached=False),
+    PROBE_TOKENS: partial(train_probe, cached=True),
     WRITER: write_ours,
     MANY: partial(write_ours, times=10),
     BARE_WRITER: write_bare,

@@ -37,7 +37,7 @@ def zero_shot_classify(
     """
     names = class_vectors(model, class_names, templates)
     scores = zero_shot.zero_shot_scores(embed_clips(model, videos), names)
-    return _softmax(scores / TEMPERATURE)
+    return softmax(scores / TEMPERATURE)
 
 
 def class_vectors(
@@ -95,13 +95,16 @@ def classify_files(
         else:
             if isinstance(model, VideoPrismLvT):
                 scores = zero_shot.zero_shot_scores(embed_clips(model, clip), vectors)
-                found.append((str(file), _softmax(scores / TEMPERATURE)[0]))
+                found.append((str(file), softmax(scores / TEMPERATURE)[0]))
             else:
-                found.append((str(file), _softmax(model.predict_on_batch(clip))[0]))
+                logits = np.asarray(model.predict_on_batch(clip), "float32")
+                found.append((str(file), softmax(logits)[0]))
         if progress is not None:
             progress(index + 1, len(files))
     return found, failed
 
 
-def _softmax(logits: np.ndarray) -> np.ndarray:
-    return keras.ops.convert_to_numpy(keras.ops.softmax(np.asarray(logits, "float32")))
+def softmax(logits: np.ndarray) -> np.ndarray:
+    """Probabilities of one class each, [..., C], in the dtype of the logits."""
+    exponents = np.exp(logits - logits.max(axis=-1, keepdims=True))
+    return exponents / exponents.sum(axis=-1, keepdims=True)

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import math
 import os
 from collections.abc import Callable, Sequence
 from itertools import islice
@@ -34,12 +35,14 @@ def cache_features(
     dtype: str = "float32",
     max_bad_records: int = 0,
     progress: Callable[[int, int], None] | None = None,
+    **clips: Any,
 ) -> None:
     """Run a frozen model over all clips; `read_records(..., features=output)` gives the result.
 
-    Frames are spread uniformly and cropped centrally, as `read_records` does by default. A call
-    that was interrupted goes on after its last whole shard when it is called again. Tokens of a
-    clip take T*N x D values: 12.6 MB of float32 for 16 frames of 288 pixels of the base model.
+    Frames are spread uniformly and cropped centrally, as `read_records` does by default; with views
+    the features of a clip are [V, ...]. A call that was interrupted goes on after its last whole
+    shard when it is called again. Tokens of a clip take T*N x D values: 12.6 MB of float32 for 16
+    frames of 288 pixels of the base model.
 
     Args:
         model: such as a `VideoPrism`: videos [B, T, H, W, 3] -> features [B, ...].
@@ -50,13 +53,16 @@ def cache_features(
         dtype: of the files: "float32", or "float16" for half of their size.
         max_bad_records: see `read_records`.
         progress: called with (clips done, clips in all).
+        **clips: `sampling`, `views` and `whole` of `read_records`.
 
     Raises:
         ValueError: the folder holds features of another model, size or records.
     """
     index = open_records(records)
-    made_by = describe_features(model, digest_of_records(index), num_frames, image_size)
+    made_by = describe_features(model, digest_of_records(index), num_frames, image_size, **clips)
     shape = model.compute_output_shape((batch_size, num_frames, *image_size, 3))[1:]
+    if clips.get("views"):
+        shape = (math.prod(clips["views"]), *shape)
     plan = plan_features(made_by, len(index.offsets), batch_size, shape, dtype)
     plan, done = begin_features(output, plan)
     if done == plan.num_shards:
@@ -75,12 +81,13 @@ def cache_features(
         drop_remainder=False,
         start=done * per_shard,
         max_bad_records=max_bad_records,
+        **clips,
     ).as_numpy_iterator()
     compile_forward(model)
     for shard in range(done, plan.num_shards):
         ids, features = [], []
         for batch in islice(batches, per_shard):
-            features.append(np.asarray(model.predict_on_batch(batch["videos"]), "float32"))
+            features.append(predict(model, batch["videos"], bool(clips.get("views"))))
             ids.append(batch["clip_id"])
             if progress is not None:
                 known = shard * plan.shard_clips + sum(map(len, ids))
@@ -88,8 +95,30 @@ def cache_features(
         write_shard(output, plan, shard, np.concatenate(ids), np.concatenate(features))
 
 
+def predict(model: keras.Model, inputs: Any, has_views: bool) -> np.ndarray:
+    """float32 [B, ...] of a batch; [B, V, ...] of inputs [B, V, ...], whose views pass together.
+
+    Args:
+        model: compiled or not.
+        inputs: array, or dict of arrays.
+        has_views: whether inputs have the axis V.
+    """
+    if not has_views:
+        return np.asarray(model.predict_on_batch(inputs), "float32")
+    shape = keras.tree.flatten(inputs)[0].shape[:2]
+    flat = keras.tree.map_structure(lambda x: x.reshape(-1, *x.shape[2:]), inputs)
+    outputs = np.asarray(model.predict_on_batch(flat), "float32")
+    return outputs.reshape(*shape, *outputs.shape[1:])
+
+
 def describe_features(
-    model: keras.Model, records: str, num_frames: int, image_size: tuple[int, int]
+    model: keras.Model,
+    records: str,
+    num_frames: int,
+    image_size: tuple[int, int],
+    sampling: str = "uniform",
+    views: tuple[int, int] | None = None,
+    whole: bool = False,
 ) -> dict[str, Any]:
     """`FeaturePlan.made_by` of a model and of records, given by their digest."""
     return {
@@ -97,7 +126,9 @@ def describe_features(
         "records": records,
         "num_frames": num_frames,
         "image_size": list(image_size),
-        "sampling": "uniform",
+        "sampling": sampling,
+        "views": views,
+        "whole": whole,
     }
 
 

@@ -6,9 +6,10 @@ of a clip, so that motion stays what it was.
 
 from typing import Any
 
+import numpy as np
 import tensorflow as tf
 
-from keras_videoprism.data.sample import AREA_RANGE, ASPECT_RANGE
+from keras_videoprism.data.sample import CROPS
 
 Tensor = Any
 Box = tuple[Tensor, Tensor]
@@ -24,32 +25,59 @@ def central_box(stored_size: Tensor, image_size: tuple[int, int]) -> Box:
     Returns:
         int32 [2], int32 [2].
     """
+    (box,) = side_boxes(stored_size, image_size, 1)
+    return box
+
+
+def side_boxes(
+    stored_size: Tensor, image_size: tuple[int, int], num_boxes: int, share: float = 1.0
+) -> list[Box]:
+    """Boxes of the wanted shape side by side along the longer direction; one alone is central.
+
+    Args:
+        stored_size, image_size: see `central_box`.
+        num_boxes: from the first place to the last, evenly spread.
+        share: of the side of the largest box.
+
+    Returns:
+        Boxes, each int32 [2], int32 [2].
+    """
     stored = tf.cast(stored_size, tf.float64)
     wanted = tf.constant(image_size, tf.float64)
-    size = tf.cast(tf.round(wanted * tf.reduce_min(stored / wanted)), tf.int32)
+    largest = wanted * tf.reduce_min(stored / wanted)
+    size = tf.cast(tf.round(share * largest), tf.int32)
     stored_size = tf.cast(stored_size, tf.int32)
     size = tf.clip_by_value(size, 1, stored_size)
-    return (stored_size - size) // 2, size
+    room = stored_size - size
+    if num_boxes == 1:
+        return [(room // 2, size)]
+    longer = tf.one_hot(tf.argmax(stored - largest), 2, dtype=tf.int32)
+    steps = (room * i // (num_boxes - 1) for i in range(num_boxes))
+    return [(step * longer + room // 2 * (1 - longer), size) for step in steps]
 
 
-def random_box(stored_size: Tensor, image_size: tuple[int, int], seed: Tensor) -> Box:
-    """A random box of 50 to 100 % of the area, its shape within 3:4 to 4:3 of the wanted one.
+def random_box(
+    stored_size: Tensor, image_size: tuple[int, int], seed: Tensor, crop: str = "mild"
+) -> Box:
+    """A random box, its area and shape within the ranges of `data.sample.CROPS`.
 
     Args:
         stored_size, image_size: see `central_box`.
         seed: int [2]; the same seed gives the same box.
+        crop: name of the ranges; by default 50 to 100 % of the area and 3:4 to 4:3 of the shape.
 
     Returns:
         int32 [2], int32 [2].
     """
+    area_range, aspect_range = CROPS[crop]
     aspect = image_size[1] / image_size[0]
     begin, size, _ = tf.image.stateless_sample_distorted_bounding_box(
         image_size=tf.concat([tf.cast(stored_size, tf.int32), [3]], 0),
         bounding_boxes=tf.constant([[[0.0, 0.0, 1.0, 1.0]]]),
         seed=seed,
         min_object_covered=0.0,
-        aspect_ratio_range=[aspect * ratio for ratio in ASPECT_RANGE],
-        area_range=AREA_RANGE,
+        aspect_ratio_range=[aspect * ratio for ratio in aspect_range],
+        area_range=area_range,
     )
     return begin[:2], size[:2]
 
@@ -90,3 +118,40 @@ def resize(frames: Tensor, image_size: tuple[int, int], method: str = "bilinear"
         ],
         default=lambda: filtered(False),
     )
+
+
+def pad(frames: Tensor, image_size: tuple[int, int]) -> Tensor:
+    """Whole frames in the middle of black ones of another shape; `padded_boxes` follows.
+
+    Args:
+        frames: uint8 [T, H, W, 3].
+        image_size: (height, width) in pixels.
+
+    Returns:
+        uint8 [T, height, width, 3].
+    """
+    stored = tf.cast(tf.shape(frames)[1:3], tf.float64)
+    scale = tf.reduce_min(tf.constant(image_size, tf.float64) / stored)
+    size = tf.clip_by_value(tf.cast(tf.round(stored * scale), tf.int32), 1, image_size)
+    # Not by `resize`: the size is a tensor here.
+    pixels = tf.cast(tf.round(tf.image.resize(frames, size, antialias=True)), tf.uint8)
+    top, left = tf.unstack((image_size - size) // 2)
+    return tf.image.pad_to_bounding_box(pixels, top, left, *image_size)
+
+
+def padded_boxes(
+    boxes: np.ndarray, frame_size: np.ndarray, image_size: tuple[int, int]
+) -> np.ndarray:
+    """Boxes in frames -> the same in the frames that `pad` gives.
+
+    Args:
+        boxes: [..., 4]: top, left, bottom, right as shares of height and width.
+        frame_size: [2], height and width of the frames before.
+        image_size: (height, width) after.
+
+    Returns:
+        [..., 4].
+    """
+    scale = min(np.divide(image_size, frame_size))
+    share = np.tile(np.multiply(frame_size, scale) / image_size, 2)
+    return 0.5 + (boxes - 0.5) * share

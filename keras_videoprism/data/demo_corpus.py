@@ -16,8 +16,9 @@ import csv
 import json
 import os
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from fractions import Fraction
 from functools import partial
 from pathlib import Path
@@ -39,6 +40,7 @@ from keras_videoprism.data.demo_scenes import (
     sprite_boxes,
 )
 
+MANIFEST_FILE = "corpus.json"
 FRAMES_PER_SECOND = 8
 MOTION_RATE, WRONG_MOTION_RATE = 0.1, 0.2  # web text names motion rarely, and not always rightly
 WEB_OMISSION_RATE = 0.3
@@ -225,6 +227,32 @@ def _write_corpus(
             _write_tables(folder, examples)
 
 
+def holds_corpus(output_dir: str | os.PathLike, manifest: bytes, name: str) -> bool:
+    """Whether a folder holds the corpus of a manifest; ValueError where it holds something else."""
+    output_dir = Path(output_dir).resolve()
+    marker = output_dir / MANIFEST_FILE
+    if marker.is_file() and marker.read_bytes() == manifest:
+        return True
+    if output_dir.exists() and (not output_dir.is_dir() or any(output_dir.iterdir())):
+        raise ValueError(
+            f"{output_dir} exists and does not hold {name}. Remove it or choose another folder."
+        )
+    return False
+
+
+@contextmanager
+def new_corpus(output_dir: str | os.PathLike, manifest: bytes) -> Iterator[Path]:
+    """A folder to fill, which becomes `output_dir` when the block succeeds."""
+    output_dir = Path(output_dir).resolve()
+    output_dir.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix=".demo-corpus-", dir=output_dir.parent) as staging:
+        root = Path(staging) / "corpus"
+        root.mkdir()
+        yield root
+        (root / MANIFEST_FILE).write_bytes(manifest)
+        os.replace(root, output_dir)
+
+
 def render_demo_corpus(
     output_dir: str | os.PathLike,
     *,
@@ -257,22 +285,10 @@ def render_demo_corpus(
         if value < smallest[name]:
             raise ValueError(f"{name} must be at least {smallest[name]}, got {value}.")
     manifest = json.dumps({"version": 1, **arguments}, indent=2).encode()
-    output_dir = Path(output_dir).resolve()
-    marker = output_dir / "corpus.json"
-    if marker.is_file() and marker.read_bytes() == manifest:
+    if holds_corpus(output_dir, manifest, f"the demo corpus of {arguments}"):
         return
-    if output_dir.exists() and (not output_dir.is_dir() or any(output_dir.iterdir())):
-        raise ValueError(
-            f"{output_dir} exists and does not hold the demo corpus of {arguments}. "
-            "Remove it or choose another folder."
-        )
     num_web = num_clips // 2
     sizes = dict(curated=num_clips - num_web, web=num_web, stills=num_stills, test=num_test)
-    output_dir.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix=".demo-corpus-", dir=output_dir.parent) as staging:
-        root = Path(staging) / "corpus"
-        root.mkdir()
+    with new_corpus(output_dir, manifest) as root:
         _write_corpus(root, sizes, seed, progress)
         (root / "classes.json").write_text(json.dumps(CLASSES, indent=2))
-        (root / "corpus.json").write_bytes(manifest)
-        os.replace(root, output_dir)

@@ -21,13 +21,15 @@ FEATURES_FILE = "features.json"
 DTYPES = ("float32", "float16")
 SHARD_BYTES = 2**28
 VERSION = 1
+# Arguments of `read_records` on which features depend.
+CLIP_OPTIONS = ("num_frames", "image_size", "sampling", "views", "whole")
 
 
 class FeaturePlan(NamedTuple):
     """What a folder holds when it is complete.
 
-    made_by: where the features come from: `model` and `records` (digests), `num_frames`,
-    `image_size` (height, width) and `sampling`. num_clips: of all shards. shard_clips: of each
+    made_by: where the features come from: `model` and `records` (digests) and `CLIP_OPTIONS`.
+    num_clips: of all shards. shard_clips: of each
     shard but the last. shape, dtype: of the features of a clip.
     """
 

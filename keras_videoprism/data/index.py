@@ -13,12 +13,14 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from keras_videoprism.data.remote import exists, join, read_text, size
+from keras_videoprism.data.sample import CROPS
 from keras_videoprism.data.schema import SCHEMA_VERSION, parse_record
 from keras_videoprism.data.tfrecord import NUM_READS, read_record, record_sizes
 
 SUMMARY_FILE = "dataset.json"
 
-SAMPLINGS = ("uniform", "random_segment")  # see `data.sample`
+# See `data.sample`.
+SAMPLINGS = ("uniform", "random_segment", "segment_centres", "random_window", "window")
 CAPTIONS = ("random", "first")  # which of a clip's captions
 
 _COUNTS = ("num_captioned", "num_labelled", "max_labels_per_clip", "num_classes")
@@ -182,7 +184,7 @@ def clip_options(
     num_classes: int | None,
     needs_caption: bool,
     sampling: str,
-    augment: bool,
+    augment: bool | str,
     flip: bool,
     caption: str,
 ) -> dict[str, Any]:
@@ -192,7 +194,12 @@ def clip_options(
         ValueError: the clips cannot be given so.
     """
     image_size = (image_size, image_size) if isinstance(image_size, int) else image_size
-    for name, value, choices in (("sampling", sampling, SAMPLINGS), ("caption", caption, CAPTIONS)):
+    crop = ("mild" if augment else None) if isinstance(augment, bool) else augment
+    for name, value, choices in (
+        ("sampling", sampling, SAMPLINGS),
+        ("caption", caption, CAPTIONS),
+        ("augment", crop, (None, *CROPS)),
+    ):
         if value not in choices:
             raise ValueError(f"{name} must be one of {choices}, received {value!r}")
     if min(num_frames, *image_size) < 1:
@@ -217,7 +224,7 @@ def clip_options(
         "num_classes": num_classes,
         "single_label": index.has_single_labels,
         "sampling": sampling,
-        "augment": augment,
+        "augment": crop,
         "flip": flip,
         "caption": caption if needs_caption else None,
     }

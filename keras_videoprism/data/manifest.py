@@ -30,6 +30,7 @@ from keras_videoprism.data.remote import (
     read_text,
     write_file,
 )
+from keras_videoprism.data.schema import stable_clip_id
 
 VIDEO_SUFFIXES = frozenset(
     ".mp4 .m4v .mov .mkv .webm .avi .mpg .mpeg .ts .flv .ogv .wmv .3gp .gif".split()
@@ -52,6 +53,11 @@ class Row(NamedTuple):
     labels: tuple[int, ...] = ()
     start: float | None = None
     end: float | None = None
+
+    @property
+    def clip_id(self) -> int:
+        """See `stable_clip_id`."""
+        return stable_clip_id(self.name, self.start, self.end)
 
 
 def read_manifest(path: File, root: File | None = None) -> list[Row]:

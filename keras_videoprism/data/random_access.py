@@ -15,12 +15,14 @@ from PIL import Image
 
 from keras_videoprism.data import schema
 from keras_videoprism.data.index import check_batches, clip_options, open_records
-from keras_videoprism.data.sample import AREA_RANGE, ASPECT_RANGE, uniform
+from keras_videoprism.data.sample import CROPS, uniform
 from keras_videoprism.data.tfrecord import read_record
 from keras_videoprism.data.tokenize import Tokenizer
 
 Box = tuple[int, int, int, int]  # left, top, right, bottom in pixels, as Pillow has it
 Rng = np.random.Generator
+
+SAMPLINGS = ("uniform", "random_segment")
 
 
 class RecordSource:
@@ -87,6 +89,11 @@ def grain_dataset(
     check_batches(source.index, batch_size, repeat, drop_remainder, 0, process)
     needs_caption = tokenizer is not None
     clip = num_frames, image_size, num_classes, needs_caption, sampling, augment, flip, caption
+    if sampling not in SAMPLINGS or not isinstance(augment, bool):
+        raise ValueError(
+            f"this reader has the samplings {SAMPLINGS} and augment=True or False, received "
+            f"{sampling!r} and {augment!r}; `read_records` has the others"
+        )
     load = partial(load_clip, **clip_options(source.index, *clip))
     dataset = grain.MapDataset.source(source).seed(seed)
     if shuffle:
@@ -107,7 +114,7 @@ def load_clip(
     num_classes: int | None,
     single_label: bool,
     sampling: str,
-    augment: bool,
+    augment: str | None,
     flip: bool,
     caption: str | None,
 ) -> dict[str, Any]:
@@ -156,9 +163,10 @@ def _central_box(stored_size: tuple[int, int], image_size: tuple[int, int]) -> B
 def _random_box(stored_size: tuple[int, int], image_size: tuple[int, int], rng: Rng) -> Box:
     """A random box of 50 to 100 % of the area whose shape is near the wanted one."""
     height, width = stored_size
+    area_range, aspect_range = CROPS["mild"]
     for _ in range(10):
-        area = rng.uniform(*AREA_RANGE) * height * width
-        aspect = image_size[1] / image_size[0] * rng.uniform(*ASPECT_RANGE)
+        area = rng.uniform(*area_range) * height * width
+        aspect = image_size[1] / image_size[0] * rng.uniform(*aspect_range)
         rows, columns = round((area / aspect) ** 0.5), round((area * aspect) ** 0.5)
         if 0 < rows <= height and 0 < columns <= width:
             top = int(rng.integers(height - rows + 1))

@@ -17,6 +17,7 @@ import numpy as np
 import tensorflow as tf
 
 from keras_videoprism.data.features import (
+    CLIP_OPTIONS,
     Features,
     check_same,
     digest_of_records,
@@ -46,7 +47,7 @@ def read_records(
     tokenizer: Tokenizer | None = None,
     num_classes: int | None = None,
     sampling: str = "uniform",
-    augment: bool = False,
+    augment: bool | str = False,
     flip: bool = False,
     shuffle: bool = False,
     repeat: bool = False,
@@ -57,6 +58,8 @@ def read_records(
     process: tuple[int, int] = (0, 1),
     max_bad_records: int = 0,
     features: str | os.PathLike[str] | None = None,
+    views: tuple[int, int] | None = None,
+    whole: bool = False,
 ) -> tf.data.Dataset:
     """Reads record folders as batches.
 
@@ -68,8 +71,10 @@ def read_records(
         tokenizer: gives `token_ids` and `padding_mask`; every clip must have a caption.
         num_classes: C, gives multi-hot labels; without it, labels are given as ids where every
             clip has exactly one.
-        sampling: "uniform" or "random_segment" (see `data.sample`).
-        augment: one random crop per clip instead of the central one.
+        sampling: "uniform", "random_segment", "segment_centres", "random_window" or "window"
+            (see `data.sample`).
+        augment: one random crop per clip instead of the central one: True or "mild", "inception",
+            or "strong", which adds RandAugment (see `data.sample.CROPS`).
         flip: mirror half of the clips; not where captions tell left from right.
         shuffle: a new order in every epoch.
         repeat: endless epochs, each with new random draws. Without it the dataset is one epoch,
@@ -81,7 +86,12 @@ def read_records(
         max_bad_records: so many damaged records are logged and replaced; one more is an error.
         process: (i, n): this is process i of n, which reads every n-th clip of one common order.
         features: folder of `cache_features`: gives `video_tokens` in place of `videos`, without
-            decoding a frame. Records, frames, size and sampling must be those it was made with.
+            decoding a frame. Records, frames, size, sampling and views must be those it was made
+            with.
+        views: (v, s) gives v windows in time (1, unless the sampling is "window") times s crops
+            side by side of each clip: `videos` are [B, v*s, T, H, W, 3] (Appendix E.2).
+        whole: put whole frames in the middle of black ones instead of cropping them, and give
+            their `frame_size`, int32 [B, 2], for `padded_boxes`.
 
     Returns:
         Dataset of dicts with `videos` uint8 [B, T, H, W, 3] (models scale it on their device),
@@ -93,9 +103,9 @@ def read_records(
     """
     index = open_records(path_or_paths)
     check_batches(index, batch_size, repeat, drop_remainder, start, process)
-    needs_caption = tokenizer is not None
-    clip = num_frames, image_size, num_classes, needs_caption, sampling, augment, flip, caption
-    options = clip_options(index, *clip)
+    clip = (num_frames, image_size, num_classes, tokenizer is not None, sampling, augment, flip)
+    options = clip_options(index, *clip, caption) | {"views": views, "whole": whole}
+    _check_views(options)
     cache = None if features is None else _open_features(features, index, options)
     load = partial(load_clip, seed=seed, decode=cache is None, **options)
     common_size = batch_size * process[1]  # clips that all processes read in a step
@@ -104,11 +114,7 @@ def read_records(
     steps = (process[0] + start * common_size, process[1])
     positions = _positions(len(index.offsets), epoch_length, steps, shuffle, repeat, seed)
     dataset = _clips(index, positions, load, max_bad_records)
-    dataset = dataset.batch(batch_size, drop_remainder=drop_remainder)
-    if cache is not None:
-        dataset = dataset.map(lambda batch: _look_up(batch, cache))
-    if tokenizer is not None:
-        dataset = dataset.map(lambda batch: _tokenize(batch, tokenizer))
+    dataset = _complete(dataset.batch(batch_size, drop_remainder), cache, tokenizer)
     num_batches = math.ceil(len(range(steps[0], epoch_length, steps[1])) / batch_size)
     cardinality = tf.data.INFINITE_CARDINALITY if repeat else num_batches
     return dataset.apply(tf.data.experimental.assert_cardinality(cardinality)).prefetch(2)
@@ -251,16 +257,40 @@ def _fetch(index: RecordIndex, bad_records: _BadRecords) -> Callable[[Tensor], t
     return read
 
 
+def _check_views(options: dict[str, Any]) -> None:
+    views, sampling = options["views"], options["sampling"]
+    if views is None:
+        return
+    if min(views) < 1 or (views[0] > 1 and sampling != "window") or sampling.startswith("random"):
+        raise ValueError(
+            f"views {views} of the sampling {sampling!r}: needs positive numbers, a sampling that "
+            'is not random, and "window" for more than one part of the time'
+        )
+    if options["augment"] or options["flip"] or options["whole"]:
+        raise ValueError("views are not augmented: leave augment, flip and whole out")
+
+
 def _open_features(
     folder: str | os.PathLike[str], index: RecordIndex, options: dict[str, Any]
 ) -> Features:
     """The features of these clips; ValueError where they are others."""
     if options["augment"] or options["flip"]:
         raise ValueError("features are of whole frames: leave augment and flip out")
-    wanted = {name: options[name] for name in ("num_frames", "image_size", "sampling")}
+    wanted = {name: options[name] for name in CLIP_OPTIONS}
     features = open_features(folder)
     check_same(folder, features.plan.made_by, {**wanted, "records": digest_of_records(index)})
     return features
+
+
+def _complete(
+    batches: tf.data.Dataset, cache: Features | None, tokenizer: Tokenizer | None
+) -> tf.data.Dataset:
+    """Adds what is not in the records: features and token ids."""
+    if cache is not None:
+        batches = batches.map(lambda batch: _look_up(batch, cache))
+    if tokenizer is not None:
+        batches = batches.map(lambda batch: _tokenize(batch, tokenizer))
+    return batches
 
 
 def _look_up(batch: dict[str, Tensor], features: Features) -> dict[str, Tensor]:

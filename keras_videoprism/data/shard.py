@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 from keras_videoprism.data.decode import Decoder, Decoders
 from keras_videoprism.data.manifest import Row
 from keras_videoprism.data.remote import exists, join, read_text, remove, write_file
-from keras_videoprism.data.schema import SCHEMA_VERSION, stable_clip_id
+from keras_videoprism.data.schema import SCHEMA_VERSION
 from keras_videoprism.data.tfrecord import framed
 from keras_videoprism.data.video import VideoError
 
@@ -107,7 +107,7 @@ def _encode(job: Job, decoder: Decoder, row: Row) -> bytearray:
     clip = {
         "file": row.name,
         "source": job.source,
-        "clip_id": stable_clip_id(row.name, row.start, row.end),
+        "clip_id": row.clip_id,
         "captions": row.captions,
         "labels": row.labels,
     }

@@ -88,6 +88,11 @@ class Tokenizer:
             padding_mask[row, : len(ids)] = True
         return {"token_ids": token_ids, "padding_mask": padding_mask}
 
+    def lengths(self, texts: Sequence[str]) -> np.ndarray:
+        """Number of tokens of each text, whether it is longer than `max_length` or not: int [B]."""
+        pieces = self._processor.EncodeAsIds([canonicalize(text) for text in texts])
+        return np.array([len(ids) for ids in pieces], int)
+
     def save(self, path: str | os.PathLike[str]) -> None:
         """Writes the SentencePiece model."""
         with atomic_path(path) as temporary:

@@ -113,6 +113,7 @@ def _finish(job: Job, rows: Sequence[Row], receipts: list[Receipt]) -> WriteRepo
     )
     written = [rows[position] for position in positions]
     skipped = [(rows[position].name, reason) for position, reason in failed]
+    skipped_ids = [rows[position].clip_id for position, _ in failed]
     files = [
         {
             "file": job.shard(index),
@@ -123,7 +124,7 @@ def _finish(job: Job, rows: Sequence[Row], receipts: list[Receipt]) -> WriteRepo
         if receipt.written
     ]
     if written:
-        _write_summary(job, files, written, skipped)
+        _write_summary(job, files, written, skipped, skipped_ids)
     for index in range(step):
         remove(job.receipt(index))
         if not is_remote(job.folder):
@@ -151,6 +152,7 @@ def _write_summary(
     files: list[dict[str, Any]],
     written: list[Row],
     skipped: list[tuple[str, str]],
+    skipped_ids: list[int],
 ) -> None:
     summary = {
         "schema_version": SCHEMA_VERSION,
@@ -163,6 +165,7 @@ def _write_summary(
         "options": job.options,
         "shards": files,
         "skipped": skipped,
+        "skipped_ids": skipped_ids,
     }
     with write_file(join(job.folder, SUMMARY_FILE)) as file:
         lines = [f"  {json.dumps(key)}: {json.dumps(value)}" for key, value in summary.items()]

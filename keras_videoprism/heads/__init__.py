@@ -5,6 +5,7 @@ from keras_videoprism.heads.adaptation import AdaptedVideoPrism
 from keras_videoprism.heads.captioner import VideoCaptioner
 from keras_videoprism.heads.classifier import AttentionClassifier
 from keras_videoprism.heads.perceiver_resampler import PerceiverResampler
+from keras_videoprism.heads.temporal_detector import TemporalDetector
 from keras_videoprism.models.video_classifier import VideoClassifier
 
 __all__ = [
@@ -13,6 +14,7 @@ __all__ = [
     "AdaptedVideoPrism",
     "AttentionClassifier",
     "PerceiverResampler",
+    "TemporalDetector",
     "VideoCaptioner",
     "VideoClassifier",
 ]

@@ -99,10 +99,7 @@ class AdaptedVideoPrism(keras.Model):
         videos, frame_mask = inputs["videos"], inputs.get("frame_mask")
         if self.method != "mlap":
             return self.encoder(videos, frame_mask=frame_mask)
-        outputs = self.encoder(videos, frame_mask=frame_mask, return_features=True)
-        factorized = isinstance(outputs, EncoderFeatures)
-        layers = outputs.temporal_layers if factorized else outputs.layers
-        return ops.stack(layers[-self.head.num_layers :], axis=1)
+        return last_layers(self.encoder, videos, self.head.num_layers, frame_mask)
 
     def get_config(self) -> dict[str, Any]:
         return {
@@ -119,6 +116,16 @@ class AdaptedVideoPrism(keras.Model):
             key: keras.saving.deserialize_keras_object(config[key]) for key in ("encoder", "head")
         }
         return cls(**{**config, **parts})
+
+
+def last_layers(
+    encoder: VideoPrism, videos: Tensor, count: int, frame_mask: Tensor = None
+) -> Tensor:
+    """Outputs of the last layers of an encoder, [B, count, S, D] from shallow to deep."""
+    outputs = encoder(videos, frame_mask=frame_mask, return_features=True)
+    factorized = isinstance(outputs, EncoderFeatures)
+    layers = outputs.temporal_layers if factorized else outputs.layers
+    return ops.stack(layers[-count:], axis=1)
 
 
 def _check_layers(encoder: VideoPrism, head: keras.layers.Layer, method: str) -> None:

@@ -68,8 +68,9 @@ class AttentionPooler(keras.layers.Layer):
                 "a layer that was built with queries needs them, and one that was built without "
                 f"learns its own; received queries={queries!r}."
             )
-        if queries is None:
-            x = self._pool(first, padding_mask)  # [B, 1, W]
+        if queries is None:  # that of the first round is the same for all clips
+            query = ops.cast(self.query, self.compute_dtype)
+            x = ops.expand_dims(self.blocks[0].pool(query, first, padding_mask), 1)  # [B, 1, W]
         else:
             x = queries if self.projection is None else self.projection(queries)  # [B, Q, W]
             x = self.blocks[0](x, first, padding_mask)
@@ -86,13 +87,3 @@ class AttentionPooler(keras.layers.Layer):
                 f"layer and [B, num_layers, S, D] for more; received {tuple(tokens.shape)}."
             )
         return maps
-
-    def _pool(self, tokens: Tensor, padding_mask: Tensor) -> Tensor:
-        """The first round of the learned query, which is the same for all clips."""
-        block, query = self.blocks[0], ops.cast(self.query, self.compute_dtype)
-        attention = block.attention
-        if attention.key.quantization_mode or attention.value.quantization_mode:
-            # An int8 kernel is used by its layer alone.
-            queries = ops.repeat(ops.expand_dims(query, 0), ops.shape(tokens)[0], axis=0)
-            return block(queries, tokens, padding_mask)
-        return ops.expand_dims(block.pool(query, tokens, padding_mask), 1)

@@ -112,7 +112,8 @@ class Attention(keras.layers.Layer):
         """One query [1, D] for the whole batch: what `call` gives, with less work.
 
         The query goes through the kernel of the keys, and tokens are averaged before the kernel of
-        the values: neither kernel meets each token, only as many vectors as there are heads.
+        the values: neither kernel meets each token, only as many vectors as there are heads. An
+        int8 kernel is used by its layer alone, and so takes the long way.
 
         Args:
             tokens: [B, S, D'].
@@ -121,6 +122,10 @@ class Attention(keras.layers.Layer):
         Returns:
             [B, D].
         """
+        if self.key.quantization_mode or self.value.quantization_mode:
+            queries = ops.repeat(ops.expand_dims(query, 0), ops.shape(tokens)[0], axis=0)
+            keys = None if attention_mask is None else ops.expand_dims(attention_mask, 1)
+            return ops.squeeze(self(queries, tokens, attention_mask=keys), 1)
         q = self._scale(ops.reshape(self.query(query), (self.num_heads, self.head_dim)))  # [N, H]
         key_kernel, key_bias = self._by_head(self.key)
         value_kernel, value_bias = self._by_head(self.value)

@@ -50,17 +50,7 @@ class MAPPooler(keras.layers.Layer):
 
     def call(self, tokens: Tensor, padding_mask: Tensor = None) -> Tensor:
         query = ops.cast(self.query, tokens.dtype)  # [1, D]
-        if not self._is_quantized():
-            return self.norm(self.attention.pool(query, tokens, attention_mask=padding_mask))
-        query = ops.repeat(ops.expand_dims(query, 0), ops.shape(tokens)[0], axis=0)  # [B, 1, D]
-        keys = None if padding_mask is None else ops.expand_dims(padding_mask, 1)
-        pooled = self.attention(query, tokens, attention_mask=keys)  # [B, 1, D]
-        return self.norm(ops.squeeze(pooled, 1))
-
-    def _is_quantized(self) -> bool:
-        """Whether a kernel of the tokens is used by its layer alone, as int8."""
-        layers = self.attention.key, self.attention.value
-        return any(layer.quantization_mode is not None for layer in layers)
+        return self.norm(self.attention.pool(query, tokens, attention_mask=padding_mask))
 
     def compute_output_shape(self, input_shape: tuple) -> tuple:
         return (input_shape[0], input_shape[-1])

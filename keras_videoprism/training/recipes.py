@@ -43,6 +43,20 @@ class WarmupLinearDecay(keras.optimizers.schedules.LearningRateSchedule):
         }
 
 
+def warmup_cosine_decay(
+    peak: float, total_steps: int, warmup_steps: int, end: float = 0.0
+) -> keras.optimizers.schedules.CosineDecay:
+    """Linear warm-up from 0 to `peak`, then a cosine to `end`, which stays; arguments as above."""
+    _check_steps(total_steps, warmup_steps)
+    return keras.optimizers.schedules.CosineDecay(
+        0.0,
+        decay_steps=total_steps - warmup_steps,
+        alpha=end / peak,
+        warmup_target=peak,
+        warmup_steps=warmup_steps,
+    )
+
+
 def stage1_optimizer(
     learning_rate: float = 5e-4,
     total_steps: int = 200_000,
@@ -66,14 +80,7 @@ def stage2_optimizer(
     end_learning_rate: float = 1e-5,
 ) -> keras.optimizers.Optimizer:
     """Adafactor with warm-up and cosine decay to 1e-5 (Table 10, Appendix C.2)."""
-    _check_steps(total_steps, warmup_steps)
-    schedule = keras.optimizers.schedules.CosineDecay(
-        0.0,
-        decay_steps=total_steps - warmup_steps,
-        alpha=end_learning_rate / learning_rate,
-        warmup_target=learning_rate,
-        warmup_steps=warmup_steps,
-    )
+    schedule = warmup_cosine_decay(learning_rate, total_steps, warmup_steps, end_learning_rate)
     return _adafactor(schedule, weight_decay)
 
 

@@ -151,3 +151,19 @@ def test_digest_of_a_model(encoder):
     weights[3] = np.nextafter(weights[3], np.float32(9))
     other.set_weights(weights)
     assert digest_of_model(other) != digest_of_model(encoder)
+
+
+def test_features_of_views(encoder, records, tmp_path):
+    views = {"sampling": "window", "views": (2, 2)}
+    cache_features(encoder, records, tmp_path, **CLIPS, batch_size=2, **views)
+    ((batch, *_), (expected, *_)) = (
+        read(records, **views, **more) for more in ({"features": tmp_path}, {})
+    )
+    videos = expected["videos"]
+    assert batch["video_tokens"].shape[:2] == videos.shape[:2] == (4, 4)
+    tokens = np.asarray(encoder(videos.reshape(-1, *videos.shape[2:])))
+    np.testing.assert_allclose(batch["video_tokens"].reshape(tokens.shape), tokens, atol=1e-5)
+    with pytest.raises(ValueError, match=r"views: \[2, 2\] there, .*1, 2.* wanted"):
+        cache_features(
+            encoder, records, tmp_path, **CLIPS, batch_size=2, sampling="window", views=(1, 2)
+        )

@@ -2,7 +2,15 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from keras_videoprism.data.augment import central_box, random_box, random_flip, resize
+from keras_videoprism.data.augment import (
+    central_box,
+    pad,
+    padded_boxes,
+    random_box,
+    random_flip,
+    resize,
+    side_boxes,
+)
 
 
 def gradient(num_frames: int = 2, height: int = 40, width: int = 60) -> np.ndarray:
@@ -39,6 +47,53 @@ def test_random_boxes_depend_on_the_seed_and_have_the_stated_area_and_shape():
     assert len({str(begin) for begin, _ in boxes}) > 20
     assert all(b[0] + s[0] <= 40 and b[1] + s[1] <= 60 for b, s in boxes)
     assert numbers(random_box((40, 60), (24, 36), [59, 0])) == boxes[59]
+
+
+@pytest.mark.parametrize(
+    ("stored", "wanted", "share", "boxes"),
+    [
+        ((40, 60), (20, 20), 1.0, [[[0, 0], [40, 40]], [[0, 10], [40, 40]], [[0, 20], [40, 40]]]),
+        (
+            (60, 40),
+            (20, 20),
+            0.5,
+            [[[0, 10], [20, 20]], [[20, 10], [20, 20]], [[40, 10], [20, 20]]],
+        ),
+        ((40, 60), (20, 30), 1.0, [[[0, 0], [40, 60]]] * 3),
+    ],
+)
+def test_boxes_side_by_side(stored, wanted, share, boxes):
+    found = side_boxes(tf.constant(stored), wanted, 3, share)
+    assert [numbers(box) for box in found] == boxes
+    (alone,) = side_boxes(tf.constant(stored), wanted, 1, share)
+    assert numbers(alone) == boxes[1]
+
+
+def test_inception_crops_are_wilder():
+    sizes = np.array(
+        [numbers(random_box((40, 60), (24, 36), [i, 0], "inception"))[1] for i in range(60)]
+    )
+    areas, aspects = sizes.prod(axis=1) / (40 * 60), sizes[:, 1] / sizes[:, 0] / 1.5
+    assert 0.28 < areas.min() < 0.4 and areas.max() > 0.7
+    assert 0.45 < aspects.min() < 0.65 and 1.5 < aspects.max() < 2.1
+
+
+@pytest.mark.parametrize(("size", "wanted"), [((40, 60), (30, 30)), ((60, 40), (45, 60))])
+def test_boxes_follow_padded_frames(size, wanted):
+    """A white box in a grey frame is where `padded_boxes` says, and the rest is black."""
+    frame = np.full((1, *size, 3), 100, np.uint8)
+    top, left, bottom, right = np.array([10, 10, 30, 30]) / np.tile(size, 2)
+    frame[:, 10:30, 10:30] = 255
+    padded = pad(frame, wanted).numpy()
+    assert padded.shape == (1, *wanted, 3) and padded.dtype == np.uint8
+    found = padded_boxes(np.array([top, left, bottom, right]), np.array(size), wanted)
+    rows, columns = np.nonzero(padded[0, ..., 0] > 180)
+    edges = [rows.min(), columns.min(), rows.max() + 1, columns.max() + 1]
+    np.testing.assert_allclose(found * np.tile(wanted, 2), edges, atol=0.51)
+    whole = padded_boxes(np.array([0.0, 0.0, 1.0, 1.0]), np.array(size), wanted)
+    rows, columns = np.nonzero(padded[0, ..., 0])
+    edges = [rows.min(), columns.min(), rows.max() + 1, columns.max() + 1]
+    np.testing.assert_allclose(whole * np.tile(wanted, 2), edges, atol=0.51)
 
 
 def test_resize_keeps_the_whole_frame():

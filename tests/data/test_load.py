@@ -10,7 +10,7 @@ OPTIONS = {
     "num_classes": None,
     "single_label": True,
     "sampling": "uniform",
-    "augment": False,
+    "augment": None,
     "flip": False,
     "caption": "first",
     "seed": 0,
@@ -44,9 +44,36 @@ def test_labels_as_multi_hot_and_no_caption():
 
 
 def test_draws_depend_on_epoch_and_seed_alone():
-    options = {"augment": True, "flip": True, "sampling": "random_segment", "caption": "random"}
+    options = {"augment": "mild", "flip": True, "sampling": "random_segment", "caption": "random"}
     views = [load(epoch, seed=seed, **options) for epoch in range(4) for seed in range(4)]
     assert len({view["videos"].tobytes() for view in views}) > 12
     assert {view["caption"] for view in views} == {b"b", b"c"}
     again = load(2, seed=3, **options)
     np.testing.assert_array_equal(again["videos"], views[11]["videos"])
+
+
+def test_views_are_crops_in_space_times_windows_in_time():
+    """Frames 0 to 3 have the brightness 10, 60, 110 and 160; left and right they are white."""
+    videos = load(sampling="window", views=(2, 3))["videos"]
+    assert videos.shape == (6, 2, 20, 20, 3)
+    centres = videos[:, :, 8:12, 8:12].mean(axis=(2, 3, 4))
+    np.testing.assert_allclose(centres[[2, 3]], [[10, 60], [110, 160]], atol=8)
+    assert (videos[[0, 1], :, :, :8] > 240).all() and (videos[[4, 5], :, :, -8:] > 240).all()
+    middle = load(sampling="window", views=(1, 1))["videos"]
+    np.testing.assert_allclose(middle[0, :, 8:12, 8:12].mean(axis=(1, 2, 3)), [60, 110], atol=8)
+
+
+def test_whole_frames_have_a_black_border():
+    element = load(whole=True)
+    assert element["frame_size"].tolist() == [20, 40]
+    videos = element["videos"]
+    assert not videos[:, :5].any() and not videos[:, 15:].any()
+    assert (videos[:, 6:14, :4] > 230).all() and (videos[0, 6:14, 8:12] < 30).all()
+
+
+def test_augmentations_differ():
+    found = {
+        name: load(3, augment=name)["videos"] for name in (None, "mild", "inception", "strong")
+    }
+    assert len({videos.tobytes() for videos in found.values()}) == 4
+    np.testing.assert_array_equal(load(3, augment="strong")["videos"], found["strong"])

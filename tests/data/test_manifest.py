@@ -6,6 +6,7 @@ import pytest
 
 from keras_videoprism.data import remote
 from keras_videoprism.data.manifest import Row, list_videos, read_manifest, read_table, write_table
+from keras_videoprism.data.schema import stable_clip_id
 
 
 def write(path, text):
@@ -285,3 +286,10 @@ def test_bad_paths(tmp_path):
     (tmp_path / "b.csv").write_bytes(b"path\n\xff.mp4\n")
     with pytest.raises(ValueError, match="not UTF-8"):
         read_manifest(tmp_path / "b.csv")
+
+
+def test_the_id_of_a_clip_is_that_of_its_record():
+    row = Row(Path("videos/a.mp4"), "a.mp4", start=0.5, end=1.0)
+    assert row.clip_id == stable_clip_id("a.mp4", 0.5, 1.0)
+    assert row._replace(path=Path("elsewhere/a.mp4"), captions=("b",)).clip_id == row.clip_id
+    assert row._replace(end=1.5).clip_id != row.clip_id

@@ -76,8 +76,9 @@ def test_processes_share_an_epoch(folder):
 
 
 def test_wrong_calls_and_damaged_records(folder, tmp_path):
-    with pytest.raises(ValueError, match="sampling must be one of"):
-        grain_dataset(folder, **READING, sampling="dense")
+    for change in ({"sampling": "dense"}, {"sampling": "window"}, {"augment": "strong"}):
+        with pytest.raises(ValueError, match="this reader has the samplings .*; `read_records`"):
+            grain_dataset(folder, **READING, **change)
     with pytest.raises(ValueError, match="6 clips do not fill one batch of 8"):
         grain_dataset(folder, **(READING | {"batch_size": 8}))
     shard = sorted(folder.glob("*.tfrecord"))[1]

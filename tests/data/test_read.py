@@ -342,3 +342,29 @@ def test_local_and_remote_folders_together(folder, remote_folder):
 def test_a_folder_on_a_file_system_of_tensorflow(folder):
     datasets = [read_records(path, batch_size=3, **SIZE) for path in (folder, f"file://{folder}")]
     assert_equal(*map(batches, datasets))
+
+
+def test_views_and_whole_frames(folder):
+    options = {"batch_size": 2, "num_frames": 3, "image_size": 24}
+    (batch, *_) = batches(read_records(folder, **options, sampling="window", views=(2, 3)))
+    assert batch["videos"].shape == (2, 6, 3, 24, 24, 3)
+    (batch, *_) = batches(read_records(folder, **options, whole=True))
+    assert batch["frame_size"].tolist() == [[48, 64]] * 2 and not batch["videos"][:, :, 0].any()
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"views": (0, 3), "sampling": "window"},
+        {"views": (2, 1)},
+        {"views": (1, 3), "sampling": "random_window"},
+        {"views": (1, 3), "augment": True},
+        {"views": (1, 3), "flip": True},
+        {"views": (1, 3), "whole": True},
+        {"augment": "wild"},
+        {"sampling": "dense"},
+    ],
+)
+def test_views_and_augmentations_that_make_no_sense(folder, wrong):
+    with pytest.raises(ValueError, match="views|augment must be|sampling must be"):
+        read_records(folder, batch_size=2, **SIZE, **wrong)

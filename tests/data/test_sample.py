@@ -2,7 +2,13 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from keras_videoprism.data.sample import random_segment, uniform
+from keras_videoprism.data.sample import (
+    random_segment,
+    random_window,
+    segment_centres,
+    uniform,
+    windows,
+)
 
 
 def test_uniform_is_linspace_without_end_point():
@@ -39,3 +45,30 @@ def test_bad_counts(available, num_frames):
         uniform(available, num_frames)
     with pytest.raises(ValueError, match="received 0"):
         random_segment(available, num_frames, [0, 0])
+
+
+def test_segment_centres():
+    np.testing.assert_array_equal(segment_centres(20, 4), [2, 7, 12, 17])
+    np.testing.assert_array_equal(segment_centres(3, 6), [0, 0, 1, 1, 2, 2])
+    np.testing.assert_array_equal(segment_centres(tf.constant(13, tf.int64), 5), [1, 3, 6, 8, 11])
+    np.testing.assert_array_equal(segment_centres(13, 5), [1, 3, 6, 8, 11])
+
+
+def test_windows_reach_from_the_first_frame_to_the_last():
+    np.testing.assert_array_equal(windows(10, 4), [[3, 4, 5, 6]])
+    expected = [[0, 1, 2, 3], [3, 4, 5, 6], [6, 7, 8, 9]]
+    np.testing.assert_array_equal(windows(10, 4, 3), expected)
+    np.testing.assert_array_equal(windows(tf.constant(10, tf.int64), 4, 3), expected)
+    np.testing.assert_array_equal(windows(3, 5, 2), [[0, 1, 2, 2, 2]] * 2)  # its last frame again
+    np.testing.assert_array_equal(windows(tf.constant(3, tf.int64), 5), [[0, 1, 2, 2, 2]])
+    for arguments in ((0, 4), (4, 0), (4, 4, 0)):
+        with pytest.raises(ValueError, match="received 0"):
+            windows(*arguments)
+
+
+def test_random_windows_are_all_windows():
+    draws = np.array([random_window(10, 4, [seed, 0]) for seed in range(200)])
+    assert set(draws[:, 0]) == set(range(7))
+    np.testing.assert_array_equal(draws - draws[:, :1], np.tile(np.arange(4), (200, 1)))
+    np.testing.assert_array_equal(random_window(10, 4, [7, 0]), draws[7])
+    np.testing.assert_array_equal(random_window(3, 5, [0, 1]), [0, 1, 2, 2, 2])

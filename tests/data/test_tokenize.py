@@ -37,6 +37,13 @@ def test_empty_text(tokenizer):
             tokenizer(["a disc", text])
 
 
+def test_lengths_are_those_before_the_cut(tokenizer):
+    texts = ["A red square!", "a", "a red square moves " * 30]
+    lengths = tokenizer.lengths(texts)
+    whole, one, cut = tokenizer(texts)["padding_mask"].sum(axis=1)
+    assert lengths[:2].tolist() == [whole, one] and cut == 64 < lengths[2]
+
+
 def test_pads_and_masks(tokenizer):
     batch = tokenizer(["a red square", "a"])
     ids, mask = batch["token_ids"], batch["padding_mask"]

@@ -54,7 +54,10 @@ def test_bad_clips_are_skipped_and_listed(video_folder, tmp_path):
     reasons = [reason for _, reason in report.skipped]
     assert "cannot be read" in reasons[0] and "No such file" in reasons[1]
     assert reasons[2] == "no caption"
-    assert len(json.loads((tmp_path / "o" / "dataset.json").read_text())["skipped"]) == 3
+    summary = json.loads((tmp_path / "o" / "dataset.json").read_text())
+    assert len(summary["skipped"]) == 3
+    rows = [row for row in read_manifest(tmp_path / "a.csv") if row.name != "good.mp4"]
+    assert summary["skipped_ids"] == [row.clip_id for row in rows]
 
 
 def test_the_same_input_gives_the_same_bytes(video_folder, tmp_path):

@@ -1,7 +1,6 @@
-"""Tiny encoders and language models for the tests of heads, and models without weights."""
+"""Tiny encoders and language models for the tests of heads."""
 
-from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager
+from collections.abc import Callable
 from typing import Any
 
 import keras
@@ -63,24 +62,10 @@ def make_language_model(family: str) -> models.CausalLM:
     return model
 
 
-@contextmanager
-def unallocated() -> Iterator[None]:
-    with keras.StatelessScope(initialize_variables=False):
-        yield
-    # Keras remembers such variables, and would allocate them all in the next compiled step.
-    keras.utils.clear_session(free_memory=False)
-
-
 @pytest.fixture
 def encoder() -> Callable[..., VideoPrism]:
     """Function: kind of attention -> `VideoPrism` of one spatial and two temporal layers."""
     return make_encoder
-
-
-@pytest.fixture
-def no_weights() -> Callable[[], AbstractContextManager]:
-    """Context in which a model of any size is built without memory."""
-    return unallocated
 
 
 @pytest.fixture(scope="session")

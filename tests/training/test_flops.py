@@ -172,9 +172,9 @@ def test_what_is_no_stage(stage1, batch):
         step_work(keras.Sequential(), batch(2))
 
 
-def test_a_giant_step_by_hand():
+def test_a_giant_step_by_hand(no_weights):
     """Stage 2 of the paper's giant model: the teacher's forward pass and three of a third of it."""
-    with keras.StatelessScope(initialize_variables=False):
+    with no_weights():
         giant = {
             "hidden_dim": 1408,
             "num_spatial_layers": 36,

@@ -14,6 +14,7 @@ Nothing is downloaded; a missing video is for the writer to list.
 | `diving48` | `Diving48_V2_train.json` | 15,027 / - / 1,970 | 48 | top-1 |
 | `charades` | `Charades_v1_train.csv` | 7,811 / - / 1,814 | 157 m | mAP |
 | `activitynet_actions` | `activity_net.v1-3.min.json` | 10,002 / 4,926 / ? | 200 | mAP |
+| `activitynet_segments` | the same, a row a video | 10,002 / 4,926 / ? | 200 | mAP |
 | `ava` | `ava_train_v2.2.csv` | 210,634 b / ? / ? | 80 m (60) | mAP |
 | `ava_kinetics` | `kinetics_train_v1.0.csv`, and AVA's | 353,201 b / ? / ? | 80 m (60) | mAP |
 | `msrvtt` | `train_val_videodatainfo.json` | 6,513 / 497 / 2,990 | - | recall, CIDEr |
@@ -77,6 +78,11 @@ from keras_videoprism.data.annotations.questions import (
     nextqa,
     nextqa_open,
 )
+from keras_videoprism.data.annotations.segments import (
+    SegmentedVideo,
+    activitynet_segments,
+    window_clips,
+)
 from keras_videoprism.data.annotations.transcripts import Sentence, Word, sentence_clips
 
 __all__ = [
@@ -84,10 +90,12 @@ __all__ = [
     "FLY_BEHAVIOURS",
     "KeyFrame",
     "Question",
+    "SegmentedVideo",
     "Sentence",
     "Word",
     "activitynet_actions",
     "activitynet_captions",
+    "activitynet_segments",
     "ava",
     "ava_kinetics",
     "calms21",
@@ -113,6 +121,7 @@ __all__ = [
     "treba_flies",
     "vatex",
     "videocc",
+    "window_clips",
     "wts70m",
     "youcook2",
     "yt_temporal_180m",
