@@ -6,6 +6,7 @@ from argparse import Namespace
 from pathlib import Path
 from types import ModuleType
 
+import numpy as np
 import pytest
 
 TOOLS = Path(__file__).parents[1] / "tools"
@@ -175,3 +176,15 @@ def test_sides_with_cached_tokens(benchmark, tmp_path):
     for cached in (False, True):
         measured = data.train_probe(Namespace(folder=tmp_path), cached, batch_size=2, epochs=1)
         assert measured["steps_per_second"] == 1 / measured["step_seconds"]
+
+
+def test_sides_that_generate_give_as_many_tokens(benchmark):
+    generate = benchmark.benchmark_generate
+    small = {"vocabulary_size": 64, "num_layers": 2, "hidden_dim": 16, "intermediate_dim": 32}
+    model = generate.language_model({**generate.GEMMA3_1B, **small, "head_dim": 8})
+    said = generate.speak(model)()
+    assert said.shape == (1, generate.ANSWER_TOKENS) and said.min() >= 0
+    whole = generate.continue_text(model)()
+    known = generate.NUM_LATENTS + generate.PROMPT_TOKENS
+    assert whole.shape == (1, known + generate.ANSWER_TOKENS)
+    np.testing.assert_array_equal(whole[0, :known], np.arange(1, known + 1))

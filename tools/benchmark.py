@@ -8,6 +8,7 @@
     python tools/benchmark.py writer --frames 16 --size 288
     python tools/benchmark.py lit
     python tools/benchmark.py probe
+    python tools/benchmark.py generate --steps 2
 
 Each side runs in a process of its own, one after the other, and compiles without a cache.
 KERAS_BACKEND chooses the backend of the training steps (jax by default); the forward pass runs on
@@ -29,6 +30,7 @@ from typing import Any, NamedTuple
 
 import benchmark_data
 import benchmark_forward
+import benchmark_generate
 from benchmark_data import (
     AUGMENTED,
     BARE_READER,
@@ -76,6 +78,7 @@ SIDES = {
     "writer": (WRITER, BARE_WRITER, MANY),
     "lit": (LIT_VIDEOS, LIT_TOKENS),
     "probe": (PROBE_VIDEOS, PROBE_TOKENS),
+    "generate": benchmark_generate.SIDES,
 }
 RATIOS = {
     "stage1": (
@@ -117,6 +120,10 @@ RATIOS = {
     ),
     "lit": (Ratio("steps_per_second", LIT_TOKENS, LIT_VIDEOS, ">= 3.0"),),
     "probe": (Ratio("steps_per_second", PROBE_TOKENS, PROBE_VIDEOS, ">= 20"),),
+    "generate": tuple(
+        Ratio(quantity, benchmark_generate.OURS, benchmark_generate.KERAS_HUB, reach)
+        for quantity, reach in (("peak_bytes", "<= 1.1"), ("step_seconds", ""))
+    ),
 }
 
 
@@ -185,6 +192,7 @@ def measure_all(stage: str, sizes: argparse.Namespace, console: Console) -> dict
         "writer": benchmark_data.measure,
         "lit": benchmark_data.measure,
         "probe": benchmark_data.measure,
+        "generate": benchmark_generate.measure,
     }.get(stage, measure)
     sides = (benchmark_forward.PEAK, *SIDES[stage]) if stage == "forward" else SIDES[stage]
     with (

@@ -3,15 +3,15 @@
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+import keras
 import keras_hub
 import numpy as np
 
 from keras_videoprism import presets
 from keras_videoprism.commands.embed import read_clip
+from keras_videoprism.data.annotations.questions import QUESTION
 from keras_videoprism.data.video import VideoError
 from keras_videoprism.heads.captioner import MAX_TOKENS, VideoCaptioner
-
-QUESTION = "question: {} answer:"  # footnote 2 of the paper
 
 
 def load_captioner(preset: str, language_model: str, resampler: str | Path) -> VideoCaptioner:
@@ -25,10 +25,14 @@ def load_captioner(preset: str, language_model: str, resampler: str | Path) -> V
     Raises:
         ValueError: a part that cannot be found, or was trained with others.
     """
+    return VideoCaptioner.load(resampler, *load_frozen(preset, language_model))
+
+
+def load_frozen(preset: str, language_model: str) -> tuple[keras.Model, keras_hub.models.CausalLM]:
+    """The parts of a captioner that were trained before; arguments as above."""
     model = presets.from_preset(preset)
     encoder = getattr(model, "video_encoder", model)
-    causal_lm = keras_hub.models.CausalLM.from_preset(language_model)
-    return VideoCaptioner.load(resampler, encoder, causal_lm)
+    return encoder, keras_hub.models.CausalLM.from_preset(language_model)
 
 
 def caption_files(
@@ -90,12 +94,17 @@ def ask(
     """
     if not question.strip():
         raise ValueError("the question is empty.")
-    shots = [f"{QUESTION.format(asked)} {answer}." for asked, answer in examples]
-    prompt = " ".join([*shots, QUESTION.format(question.strip())])
+    prompt = question_prompt(question, examples)
     clip = _read(captioner, file)
     if candidates:
         return candidates[int(captioner.score(clip, prompt, candidates)[0].argmax())]
     return captioner.generate(clip, prompt, max_tokens=max_tokens)[0]
+
+
+def question_prompt(question: str, examples: Sequence[tuple[str, str]] = ()) -> str:
+    """A question behind (question, answer) pairs, in the form of footnote 2 of the paper."""
+    shots = [f"{QUESTION.format(asked)} {answer}." for asked, answer in examples]
+    return " ".join([*shots, QUESTION.format(question.strip())])
 
 
 def _read(captioner: VideoCaptioner, file: str | Path) -> np.ndarray:

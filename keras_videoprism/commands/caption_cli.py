@@ -1,13 +1,15 @@
-"""The commands that describe videos: `caption` and `ask`."""
+"""The commands that describe videos: `train-captioner`, `caption` and `ask`."""
 
 import argparse
+import inspect
 from pathlib import Path
 
 from keras_videoprism.commands.cli import DONE, Commands, add_command, list_failed
 
 
 def add_commands(commands: Commands) -> None:
-    """`caption` and `ask`."""
+    """`train-captioner`, `caption` and `ask`."""
+    _add_train_captioner(commands)
     caption = add_command(
         commands, "caption", _caption, "A caption of each file by a frozen language model."
     )
@@ -27,6 +29,49 @@ def add_commands(commands: Commands) -> None:
             "--resampler", required=True, type=Path, metavar="R.keras", help="trained for both"
         )
         command.add_argument("--max-tokens", type=int, default=32, help="of an answer")
+
+
+def _add_train_captioner(commands: Commands) -> None:
+    command = add_command(
+        commands,
+        "train-captioner",
+        _train_captioner,
+        "Train the resampler between a frozen encoder and a frozen language model (Appendix G).",
+    )
+    command.add_argument("records", nargs="+", help="record folders with captions")
+    command.add_argument("--preset", required=True, help="of the video encoder")
+    command.add_argument("--language-model", required=True, help="KerasHub preset or folder")
+    command.add_argument("--output", type=Path, required=True, help="folder to make")
+    command.add_argument("--steps", type=int, required=True)
+    command.add_argument("--batch-size", type=int, default=256)
+    command.add_argument(
+        "--frames",
+        nargs="+",
+        type=int,
+        help="frames of a clip, for all or for each folder; 1 for images; default: native number",
+    )
+    command.add_argument("--weights", nargs="+", type=float, help="how often each folder is drawn")
+    command.add_argument("--image-size", type=int, help="pixels; default: native size")
+    command.add_argument("--text-length", type=int, default=64, help="tokens of prompt and answer")
+    command.add_argument("--num-latents", type=int, default=256, help="tokens of a video")
+    command.add_argument(
+        "--layers", dest="num_layers", type=int, default=1, help="of the resampler"
+    )
+    command.add_argument("--learning-rate", type=float, default=5e-4, help="peak")
+    command.add_argument("--warmup-steps", type=int, help="default: a twentieth of the steps")
+    command.add_argument("--seed", type=int, default=0)
+    command.add_argument("--max-bad-records", type=int, default=100, help="damaged ones to replace")
+    command.add_argument("--save-every", type=int, default=1000, help="steps between checkpoints")
+    command.add_argument("--keep", type=int, default=3, help="checkpoints that stay")
+    command.add_argument("--force", action="store_true", help="go on with other arguments")
+
+
+def _train_captioner(options: argparse.Namespace) -> int:
+    from keras_videoprism.commands.train_captioner import train_captioner
+
+    names = inspect.signature(train_captioner).parameters
+    train_captioner(**{name: vars(options)[name] for name in names})
+    return DONE
 
 
 def _caption(options: argparse.Namespace) -> int:

@@ -37,23 +37,26 @@ def write_result_page(
     class_names: Sequence[str] | None = None,
     clip_names: Sequence[str] | None = None,
     frames_of: FramesOf | None = None,
+    sections: Sequence[str] = (),
 ) -> None:
     """Writes the page of one evaluation.
 
     Args:
         path: of the HTML file.
-        result: dict of `title`, `method` and `preset`; `metrics`, {name: value in [0, 1]}, and
-            `headline`, the name of the one that the paper has too; `num_examples`; `excluded`,
-            [{"reason", "count", "examples": names}]; `paper`, [{"method", "model", "value" in
-            percent, "source"}]; and perhaps `settings`, {name: value}.
+        result: dict of `title`, `method` and `preset`; `metrics`, {name: value in [0, 1], of CIDEr
+            in [0, 10]}, and `headline`, the name of the one that the paper has too;
+            `num_examples`; `excluded`, [{"reason", "count", "examples": names}]; `paper`,
+            [{"method", "model", "value" times 100, "source"}]; and perhaps `settings`, {name:
+            value}.
         scores: [N, C] probabilities; without them the page has only tables.
         labels: [N] int, or [N, C] 0 and 1 where clips have several labels.
         class_names: C names; numbers by default.
         clip_names: N names; numbers by default.
         frames_of: positions in [0, N) -> the frames of each clip, uint8 [T, H, W, 3].
+        sections: HTML to put before the settings.
 
     Raises:
-        ValueError: a key is missing, a metric is not in [0, 1], or scores, labels, names and
+        ValueError: a key is missing, a metric is out of its range, or scores, labels, names and
             `num_examples` do not belong together.
         ImportError: scores are given and matplotlib is not installed.
     """
@@ -66,7 +69,7 @@ def write_result_page(
         parts += _about_classes(scores, labels, classes)
         parts += [_hardest(scores, labels, classes, clips, frames_of)]
     settings = result.get("settings", {})
-    parts += [section("Settings", "", table(("name", "value"), settings.items()))]
+    parts += [*sections, section("Settings", "", table(("name", "value"), settings.items()))]
     with atomic_path(path) as temporary:
         temporary.write_text(page(result["title"], *parts), encoding="utf-8")
 
@@ -83,14 +86,19 @@ def _numbers(result: dict[str, Any]) -> str:
     ]
     metrics = ((name, f"{100 * value:.2f}") for name, value in result["metrics"].items())
     return (
-        f'<p><b style="font-size:2.2rem">{value} %</b> {escape(headline)}</p>'
+        f'<p><b style="font-size:2.2rem">{value}{unit(headline)}</b> {escape(headline)}</p>'
         + section(
             "Beside the paper",
             "" if result["paper"] else "The paper has no number for this.",
-            table(("", "method", "model", f"{headline} (%)", "from"), rows),
+            table(("", "method", "model", f"{headline}{unit(headline)}", "from"), rows),
         )
-        + section("All metrics", "", table(("metric", "%"), metrics))
+        + section("All metrics", "", table(("metric", "times 100"), metrics))
     )
+
+
+def unit(metric: str) -> str:
+    """What stands behind a metric times 100: CIDEr is no share."""
+    return "" if metric.endswith("cider") else " %"
 
 
 def _exclusions(result: dict[str, Any]) -> str:
@@ -176,13 +184,23 @@ def _hardest(
         right = scores[np.arange(len(labels)), labels]
         positions = np.argsort(right, kind="stable")[:NUM_HARDEST].tolist()
         note = "Lowest probability of the right class."
-    thumbnails = _thumbnails(positions, frames_of)
+    texts = [_verdict(scores[i], labels[i], classes) for i in positions]
+    figures = draw_clips(positions, [clips[i] for i in positions], texts, frames_of)
+    return section("Hardest clips", note, figures)
+
+
+def draw_clips(
+    positions: list[int], names: Sequence[str], texts: Sequence[str], frames_of: FramesOf | None
+) -> str:
+    """A grid of clips: a thumbnail where there are frames, a name, and a text."""
     figures = (
-        f'<figure style="margin:0">{thumbnail}<figcaption><b>{escape(clips[i])}</b><small>'
-        f"{escape(_verdict(scores[i], labels[i], classes))}</small></figcaption></figure>"
-        for i, thumbnail in zip(positions, thumbnails, strict=True)
+        f'<figure style="margin:0">{thumbnail}<figcaption><b>{escape(name)}</b><small>'
+        f"{escape(text)}</small></figcaption></figure>"
+        for thumbnail, name, text in zip(
+            _thumbnails(positions, frames_of), names, texts, strict=True
+        )
     )
-    return section("Hardest clips", note, f'<div style="{GRID}">{"".join(figures)}</div>')
+    return f'<div style="{GRID}">{"".join(figures)}</div>'
 
 
 def _losses(scores: np.ndarray, labels: np.ndarray) -> np.ndarray:
@@ -297,9 +315,10 @@ def _check_result(result: dict[str, Any]) -> None:
         raise ValueError(
             f"The headline {result['headline']!r} is none of the metrics {list(result['metrics'])}."
         )
-    wrong = {name: value for name, value in result["metrics"].items() if not 0 <= value <= 1}
+    metrics = result["metrics"].items()
+    wrong = {name: value for name, value in metrics if not 0 <= value <= (1 if unit(name) else 10)}
     if wrong:
-        raise ValueError(f"Metrics must be in [0, 1]. Received: {wrong}.")
+        raise ValueError(f"Metrics must be in [0, 1], and CIDEr in [0, 10]. Received: {wrong}.")
 
 
 def _checked_scores(

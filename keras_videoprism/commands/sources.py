@@ -17,6 +17,7 @@ from keras_videoprism.data.mix import (
     source_draws,
     source_turns,
 )
+from keras_videoprism.data.read import Answers
 from keras_videoprism.training.callbacks import StepLog
 
 ORDERS = ("alternate", "mixed", "sequential")
@@ -99,7 +100,8 @@ def read_sources(
     sources: Sequence[Source],
     image_size: int | tuple[int, int],
     tokenizer: Tokenizer | None = None,
-    augment: bool = False,
+    answers: Answers | None = None,
+    augment: bool | str = False,
     seed: int = 0,
     max_bad_records: int = 0,
     process: tuple[int, int] = (0, 1),
@@ -122,6 +124,7 @@ def read_sources(
             num_frames=source.num_frames,
             image_size=image_size,
             tokenizer=tokenizer,
+            answers=answers,
             sampling="random_segment",
             augment=augment,
             shuffle=True,

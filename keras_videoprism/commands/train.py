@@ -118,16 +118,7 @@ def fit(
     stage.compile(optimizer)
     counting = checkpoints(stage) if checkpoints else Counting()
     warnings = [StopWhenBroken(), WarnOfCollapse(after=max(200, steps // 10))]
-    while counting.step < epochs * steps_per_epoch:
-        epoch, done = divmod(counting.step, steps_per_epoch)
-        stage.fit(
-            batches(start=counting.step),
-            steps_per_epoch=steps_per_epoch - done,
-            initial_epoch=epoch,
-            epochs=epoch + 1 if done else epochs,  # first the rest of an epoch, then whole ones
-            shuffle=False,
-            callbacks=[counting, *warnings, *callbacks],
-        )
+    fit_epochs(stage, batches, epochs, steps_per_epoch, counting, [*warnings, *callbacks])
     if output is not None:
         replicate(trained)
         if is_first_process():
@@ -135,6 +126,27 @@ def fit(
             with atomic_path(Path(output) / "curves.json") as temporary:
                 Path(temporary).write_text(json.dumps(counting.curves, indent=1))
     return counting.curves
+
+
+def fit_epochs(
+    model: keras.Model,
+    batches: Batches,
+    epochs: int,
+    steps_per_epoch: int,
+    counting: Counting,
+    callbacks: Callbacks = (),
+) -> None:
+    """Train a compiled model up to the last of the epochs, from the step that `counting` is at."""
+    while counting.step < epochs * steps_per_epoch:
+        epoch, done = divmod(counting.step, steps_per_epoch)
+        model.fit(
+            batches(start=counting.step),
+            steps_per_epoch=steps_per_epoch - done,
+            initial_epoch=epoch,
+            epochs=epoch + 1 if done else epochs,  # first the rest of an epoch, then whole ones
+            shuffle=False,
+            callbacks=[counting, *callbacks],
+        )
 
 
 def refuse_existing(output: str | Path) -> None:
@@ -151,11 +163,19 @@ def paper_optimizer(
     return make(learning_rate, steps, steps // 10 if warmup_steps is None else warmup_steps)
 
 
-def checkpoints_of(given: dict[str, Any], free: Sequence[str] = FREE) -> Checkpoints:
-    """Checkpoints beside the output of a run, from its arguments; those in `free` may change."""
+def checkpoints_of(
+    given: dict[str, Any],
+    free: Sequence[str] = FREE,
+    frozen: Sequence[keras.layers.Layer] = (),
+) -> Checkpoints:
+    """Checkpoints beside the output of a run, from its arguments; those in `free` may change.
+
+    The variables of the `frozen` layers are left out.
+    """
     settings = {name: value for name, value in given.items() if name not in free}
     saving = {name: given[name] for name in ("save_every", "keep", "force")}
-    return partial(Checkpoint, f"{given['output']}.checkpoints", settings=settings, **saving)
+    folder = f"{given['output']}.checkpoints"
+    return partial(Checkpoint, folder, settings=settings, frozen=frozen, **saving)
 
 
 def whole_epochs(steps: int, steps_per_epoch: int = STEPS_PER_EPOCH) -> tuple[int, int]:

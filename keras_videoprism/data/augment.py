@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from keras_videoprism.data.sample import CROPS
+from keras_videoprism.data.sample import CROPS, SHIFTED_SHARE
 
 Tensor = Any
 Box = tuple[Tensor, Tensor]
@@ -80,6 +80,24 @@ def random_box(
         area_range=area_range,
     )
     return begin[:2], size[:2]
+
+
+def shifted_box(stored_size: Tensor, image_size: tuple[int, int], seed: Tensor) -> Box:
+    """A random box of one size within the central one: 288 of its 346 pixels (Appendix G).
+
+    Args:
+        stored_size, image_size: see `central_box`.
+        seed: int [2]; the same seed gives the same box.
+
+    Returns:
+        int32 [2], int32 [2].
+    """
+    begin, outer = central_box(stored_size, image_size)
+    size = tf.cast(tf.round(SHIFTED_SHARE * tf.cast(outer, tf.float64)), tf.int32)
+    size = tf.maximum(size, 1)
+    places = tf.cast(outer - size + 1, tf.float64)
+    shift = tf.random.stateless_uniform([2], seed, dtype=tf.float64) * places
+    return begin + tf.cast(shift, tf.int32), size
 
 
 def random_flip(frames: Tensor, seed: Tensor) -> Tensor:

@@ -99,6 +99,6 @@ def _write(index: int, job: Job, table: str) -> None:
 def _rows(table: str) -> list[Row]:
     """The rows that `write_on_cluster` wrote; the name of the table tells its content."""
     return [
-        Row(path, name, tuple(captions), tuple(labels), start, end)
-        for path, name, captions, labels, start, end in json.loads(read_text(table))
+        Row(path, name, tuple(captions), tuple(labels), start, end, tuple(prompts))
+        for path, name, captions, labels, start, end, prompts in json.loads(read_text(table))
     ]

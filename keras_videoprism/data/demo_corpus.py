@@ -183,20 +183,38 @@ def _object_record(sprite: Sprite) -> dict:
     }
 
 
-def _write_example(
-    index: int, *, folder: Path, seed: int, digit_images: list[np.ndarray]
-) -> Example:
-    """Draw and write one example; its index seeds it, so any order of work gives the same."""
-    split = folder.name
+def draw_clip(
+    split: str, index: int, digit_images: list[np.ndarray], seed: int = 0
+) -> tuple[np.ndarray, str, list[Sprite]]:
+    """A clip of the corpus without its file: its index seeds it, so any order gives the same.
+
+    Args:
+        split: one of `SPLITS`.
+        index: number of the clip in its split.
+        digit_images: of `load_digit_images`, those of the test for the split "test".
+        seed: of the corpus.
+
+    Returns:
+        Frames uint8 [T, H, W, 3], one in a still; the caption; the objects.
+    """
     rng = np.random.default_rng([seed, SPLITS.index(split), index])
     sprites = sample_scene(rng, digit_images, still=split == "stills")
     frames = render_frames(sprites, sample_background(rng))
+    return frames, write_caption(rng, split, sprites), sprites
+
+
+def _write_example(
+    index: int, *, folder: Path, seed: int, digit_images: list[np.ndarray]
+) -> Example:
+    """Draw and write one example."""
+    split = folder.name
+    frames, caption, sprites = draw_clip(split, index, digit_images, seed)
     file = f"{split}_{index:05d}" + (".png" if split == "stills" else ".mp4")
     if split == "stills":
         write_png(folder / file, frames[0])
     else:
         write_mp4(folder / file, frames)
-    row = (file, write_caption(rng, split, sprites), " ".join(map(str, _class_ids(sprites))))
+    row = (file, caption, " ".join(map(str, _class_ids(sprites))))
     return row, {"file": file, "objects": [_object_record(sprite) for sprite in sprites]}
 
 

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from keras_videoprism.data.remote import exists, join, read_text, size
-from keras_videoprism.data.sample import CROPS
+from keras_videoprism.data.sample import AUGMENTATIONS
 from keras_videoprism.data.schema import SCHEMA_VERSION, parse_record
 from keras_videoprism.data.tfrecord import NUM_READS, read_record, record_sizes
 
@@ -198,7 +198,7 @@ def clip_options(
     for name, value, choices in (
         ("sampling", sampling, SAMPLINGS),
         ("caption", caption, CAPTIONS),
-        ("augment", crop, (None, *CROPS)),
+        ("augment", crop, (None, *AUGMENTATIONS)),
     ):
         if value not in choices:
             raise ValueError(f"{name} must be one of {choices}, received {value!r}")

@@ -10,6 +10,7 @@ from keras_videoprism.data.augment import (
     random_box,
     random_flip,
     resize,
+    shifted_box,
     side_boxes,
 )
 from keras_videoprism.data.rand_augment import rand_augment
@@ -26,6 +27,7 @@ from keras_videoprism.data.schema import (
     FRAMES,
     HEIGHT,
     LABELS,
+    PROMPTS,
     WIDTH,
     decode_jpegs,
     parse_clip,
@@ -62,7 +64,8 @@ def load_clip(
         num_classes: gives `labels` as multi-hot float32 [C].
         single_label: gives `labels` as int32 scalar.
         augment: name of the random crop, None for the central one.
-        caption: "random" or "first" gives `caption`, a scalar string.
+        caption: "random" or "first" gives `caption`, and `prompt` ("" where it has none), scalar
+            strings.
         decode: False leaves out the videos.
 
     The others are those of `read_records`.
@@ -95,7 +98,11 @@ def load_clip(
     elif single_label:
         element["labels"] = tf.cast(clip[LABELS][0], tf.int32)
     if caption is not None:
-        element["caption"] = _choose_caption(clip[CAPTIONS], caption, seeds[3])
+        chosen = _choose_caption(clip[CAPTIONS], caption, seeds[3])
+        element["caption"] = clip[CAPTIONS][chosen]
+        element["prompt"] = tf.cond(
+            tf.size(clip[PROMPTS]) > 0, lambda: clip[PROMPTS][chosen], lambda: tf.constant("")
+        )
     return element
 
 
@@ -130,7 +137,9 @@ def _fit(
     """JPEG strings [T] -> uint8 [T, H, W, 3]."""
     if whole:
         return pad(decode_jpegs(frames, (tf.zeros([2], tf.int32), stored_size)), image_size)
-    if augment:
+    if augment == "shifted":
+        box = shifted_box(stored_size, image_size, seed)
+    elif augment:
         box = random_box(stored_size, image_size, seed, augment)
     else:
         box = central_box(stored_size, image_size)
@@ -163,6 +172,7 @@ def _multi_hot(labels: Tensor, num_classes: int) -> Tensor:
 
 
 def _choose_caption(captions: Tensor, caption: str, seed: Tensor) -> Tensor:
+    """Its index, int32."""
     if caption == "first":
-        return captions[0]
-    return captions[tf.random.stateless_uniform([], seed, 0, tf.size(captions), tf.int32)]
+        return tf.constant(0)
+    return tf.random.stateless_uniform([], seed, 0, tf.size(captions), tf.int32)

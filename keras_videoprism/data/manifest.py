@@ -2,8 +2,8 @@
 
 A table has the column `path` (or `file`) and, where known, `caption`, `label` (class ids with
 spaces or semicolons between), `start` and `end` (seconds). JSONL may also hold lists: `captions`
-of strings and `label` of integers. Other columns, such as view counts, are for `read_table`. Clips
-of one file may overlap.
+of strings, `prompts` of as many strings that they answer ("" for none), and `label` of integers.
+Other columns, such as view counts, are for `read_table`. Clips of one file may overlap.
 
 Every path, relative or absolute, must lie in `root`, by default the folder of the table: a table
 from a stranger cannot name other files. Pass `root="/"` to allow all local files. Folder, table
@@ -30,7 +30,7 @@ from keras_videoprism.data.remote import (
     read_text,
     write_file,
 )
-from keras_videoprism.data.schema import stable_clip_id
+from keras_videoprism.data.schema import check_prompts, stable_clip_id
 
 VIDEO_SUFFIXES = frozenset(
     ".mp4 .m4v .mov .mkv .webm .avi .mpg .mpeg .ts .flv .ogv .wmv .3gp .gif".split()
@@ -44,7 +44,8 @@ class Row(NamedTuple):
     """One clip to write.
 
     `path` is the file, a `str` where it is remote; `name` the same relative to the root with
-    forward slashes; `start` and `end` are seconds, None for the whole file.
+    forward slashes; `start` and `end` are seconds, None for the whole file; `prompts` are empty, or
+    hold what each caption stands behind, such as a question whose answer it is.
     """
 
     path: Path | str
@@ -53,6 +54,7 @@ class Row(NamedTuple):
     labels: tuple[int, ...] = ()
     start: float | None = None
     end: float | None = None
+    prompts: tuple[str, ...] = ()
 
     @property
     def clip_id(self) -> int:
@@ -144,6 +146,7 @@ def _record(row: Row, record: dict[str, Any], folder: str) -> dict[str, Any]:
     values: dict[str, Any] = {
         "path": path.removeprefix(f"{folder}/"),
         "captions": list(row.captions),
+        "prompts": list(row.prompts),
         "label": list(row.labels),
         "start": row.start,
         "end": row.end,
@@ -222,7 +225,9 @@ def _row(record: dict[str, Any], root: File) -> Row:
     start, end = _seconds(record, "start"), _seconds(record, "end")
     if end is not None and end <= (start or 0.0):
         raise ValueError(f"end must be after start, received start={start}, end={end}")
-    return Row(path, name, _captions(record), _labels(record.get("label")), start, end)
+    captions = _captions(record)
+    labels = _labels(record.get("label"))
+    return Row(path, name, captions, labels, start, end, _prompts(record, len(captions)))
 
 
 def _resolve(value: str, root: File) -> tuple[Path | str, str]:
@@ -266,6 +271,14 @@ def _captions(record: dict[str, Any]) -> tuple[str, ...]:
         raise ValueError(f"captions must be a list of strings, received {several!r}")
     texts = [_text("caption", text) for text in (record.get("caption"), *several) if text]
     return tuple(text.strip() for text in texts if text.strip())
+
+
+def _prompts(record: dict[str, Any], num_captions: int) -> tuple[str, ...]:
+    several = record.get("prompts") or []
+    if not isinstance(several, list):
+        raise ValueError(f"prompts must be a list of strings (JSONL), received {several!r}")
+    check_prompts(len(several), num_captions, "the captions that are not blank")
+    return tuple(_text("prompt", text).strip() for text in several)
 
 
 def _labels(value: Any) -> tuple[int, ...]:

@@ -26,10 +26,13 @@ from keras_videoprism.data.features import (
 from keras_videoprism.data.index import RecordIndex, check_batches, clip_options, open_records
 from keras_videoprism.data.load import load_clip
 from keras_videoprism.data.remote import known_to_tensorflow
+from keras_videoprism.data.schema import CAPTIONS, PROMPTS, parse_record
 from keras_videoprism.data.tfrecord import read_record
 from keras_videoprism.data.tokenize import Tokenizer
 
 Tensor = Any
+# (prompts, captions) of a batch -> arrays [B, ...] by name.
+Answers = Callable[[list[str], list[str]], dict[str, np.ndarray]]
 
 _LOGGER = logging.getLogger(__name__)
 _READ_BUFFER = 2**16  # bytes read at once; a record is tens of kilobytes
@@ -45,6 +48,7 @@ def read_records(
     num_frames: int,
     image_size: int | tuple[int, int],
     tokenizer: Tokenizer | None = None,
+    answers: Answers | None = None,
     num_classes: int | None = None,
     sampling: str = "uniform",
     augment: bool | str = False,
@@ -69,41 +73,40 @@ def read_records(
         num_frames: T, frames of each clip; a clip with fewer repeats frames.
         image_size: size in pixels, or (height, width).
         tokenizer: gives `token_ids` and `padding_mask`; every clip must have a caption.
+        answers: in place of a tokenizer: function (prompts, captions) -> arrays [B, ...] by name,
+            which the batches then have. The prompt is "" where a caption has none.
         num_classes: C, gives multi-hot labels; without it, labels are given as ids where every
             clip has exactly one.
-        sampling: "uniform", "random_segment", "segment_centres", "random_window" or "window"
-            (see `data.sample`).
+        sampling: of frames, one of `index.SAMPLINGS` (see `data.sample`).
         augment: one random crop per clip instead of the central one: True or "mild", "inception",
-            or "strong", which adds RandAugment (see `data.sample.CROPS`).
+            "strong", which adds RandAugment, or "shifted" (see `data.sample`).
         flip: mirror half of the clips; not where captions tell left from right.
         shuffle: a new order in every epoch.
         repeat: endless epochs, each with new random draws. Without it the dataset is one epoch,
             the same each time it is iterated.
         drop_remainder: leave out the last n mod B clips of each epoch.
         caption: "random" or "first" of a clip's captions.
-        seed: seed of order, sampling, crops, flips and captions.
+        seed: of order, sampling, crops, flips and captions.
         start: number of batches to leave out unread; what follows is the same as without it.
         max_bad_records: so many damaged records are logged and replaced; one more is an error.
         process: (i, n): this is process i of n, which reads every n-th clip of one common order.
-        features: folder of `cache_features`: gives `video_tokens` in place of `videos`, without
-            decoding a frame. Records, frames, size, sampling and views must be those it was made
-            with.
+        features: folder of `cache_features`, made with the same records, frames, size, sampling
+            and views: gives `video_tokens` in place of `videos`, without decoding a frame.
         views: (v, s) gives v windows in time (1, unless the sampling is "window") times s crops
             side by side of each clip: `videos` are [B, v*s, T, H, W, 3] (Appendix E.2).
-        whole: put whole frames in the middle of black ones instead of cropping them, and give
-            their `frame_size`, int32 [B, 2], for `padded_boxes`.
+        whole: pad frames instead of cropping; gives their `frame_size`, int32 [B, 2].
 
     Returns:
         Dataset of dicts with `videos` uint8 [B, T, H, W, 3] (models scale it on their device),
         `clip_id` int64 [B] and, as above, `labels` int32 [B] or float32 [B, C], `token_ids` int32
-        [B, L], `padding_mask` bool [B, L].
+        [B, L], `padding_mask` bool [B, L] or what `answers` gives.
 
     Raises:
         ValueError: what `open_records` finds, a missing caption or label, a bad argument.
     """
-    index = open_records(path_or_paths)
+    index, texts = open_records(path_or_paths), _texts(tokenizer, answers)
     check_batches(index, batch_size, repeat, drop_remainder, start, process)
-    clip = (num_frames, image_size, num_classes, tokenizer is not None, sampling, augment, flip)
+    clip = (num_frames, image_size, num_classes, texts is not None, sampling, augment, flip)
     options = clip_options(index, *clip, caption) | {"views": views, "whole": whole}
     _check_views(options)
     cache = None if features is None else _open_features(features, index, options)
@@ -114,7 +117,7 @@ def read_records(
     steps = (process[0] + start * common_size, process[1])
     positions = _positions(len(index.offsets), epoch_length, steps, shuffle, repeat, seed)
     dataset = _clips(index, positions, load, max_bad_records)
-    dataset = _complete(dataset.batch(batch_size, drop_remainder), cache, tokenizer)
+    dataset = _complete(dataset.batch(batch_size, drop_remainder), index, cache, texts)
     num_batches = math.ceil(len(range(steps[0], epoch_length, steps[1])) / batch_size)
     cardinality = tf.data.INFINITE_CARDINALITY if repeat else num_batches
     return dataset.apply(tf.data.experimental.assert_cardinality(cardinality)).prefetch(2)
@@ -283,14 +286,15 @@ def _open_features(
 
 
 def _complete(
-    batches: tf.data.Dataset, cache: Features | None, tokenizer: Tokenizer | None
+    batches: tf.data.Dataset, index: RecordIndex, cache: Features | None, texts: Answers | None
 ) -> tf.data.Dataset:
-    """Adds what is not in the records: features and token ids."""
+    """Adds what is not in the records: features, and arrays of the texts."""
     if cache is not None:
         batches = batches.map(lambda batch: _look_up(batch, cache))
-    if tokenizer is not None:
-        batches = batches.map(lambda batch: _tokenize(batch, tokenizer))
-    return batches
+    if texts is None:
+        return batches
+    like = _example(texts, parse_record(read_record(*index.place(0))))
+    return batches.map(lambda batch: _add_texts(batch, texts, like))
 
 
 def _look_up(batch: dict[str, Tensor], features: Features) -> dict[str, Tensor]:
@@ -302,18 +306,31 @@ def _look_up(batch: dict[str, Tensor], features: Features) -> dict[str, Tensor]:
     }
 
 
-def _tokenize(batch: dict[str, Tensor], tokenizer: Tokenizer) -> dict[str, Tensor]:
-    """Replaces the captions [B] of a batch by token ids and padding mask [B, L]."""
+def _texts(tokenizer: Tokenizer | None, answers: Answers | None) -> Answers | None:
+    """What makes arrays of texts."""
+    if tokenizer is None:
+        return answers
+    if answers is not None:
+        raise ValueError("give either a tokenizer, for captions, or answers, for a captioner")
+    return lambda prompts, captions: tokenizer(captions)
 
-    def tokenize(captions: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        tokens = tokenizer([caption.decode() for caption in captions])
-        return tokens["token_ids"], tokens["padding_mask"]
 
-    captions = batch.pop("caption")
-    token_ids, mask = tf.numpy_function(tokenize, [captions], [tf.int32, tf.bool])
-    shape = [captions.shape[0], tokenizer.max_length]
-    tokens = {
-        "token_ids": tf.ensure_shape(token_ids, shape),
-        "padding_mask": tf.ensure_shape(mask, shape),
-    }
-    return batch | tokens
+def _example(texts: Answers, clip: dict[str, Any]) -> dict[str, np.ndarray]:
+    """Arrays of the first texts of a clip: names, types and shapes are those of every batch."""
+    first = ((clip[name] or [b""])[:1] for name in (PROMPTS, CAPTIONS))
+    return texts(*([text.decode() for text in part] for part in first))
+
+
+def _add_texts(
+    batch: dict[str, Tensor], texts: Answers, like: dict[str, np.ndarray]
+) -> dict[str, Tensor]:
+    """Replaces the prompts and captions [B] of a batch by arrays that are `like` these."""
+
+    def arrays(*of_batch: np.ndarray) -> list[np.ndarray]:
+        found = texts(*([text.decode() for text in part] for part in of_batch))
+        return [found[name] for name in like]
+
+    prompts, captions = batch.pop("prompt"), batch.pop("caption")
+    found = tf.numpy_function(arrays, [prompts, captions], [value.dtype for value in like.values()])
+    shapes = ([captions.shape[0], *value.shape[1:]] for value in like.values())
+    return batch | dict(zip(like, map(tf.ensure_shape, found, shapes), strict=True))

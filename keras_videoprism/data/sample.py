@@ -19,6 +19,10 @@ CROPS = {
     "inception": ((0.3, 1.0), (0.5, 2.0)),
     "strong": ((0.3, 1.0), (0.5, 2.0)),
 }
+# Appendix G: frames are cropped to 346 pixels at the centre, then to 288 at random. The ratio holds
+# for other sizes too; only the place of the box is random.
+SHIFTED_SHARE = 288 / 346
+AUGMENTATIONS = (*CROPS, "shifted")
 
 
 def uniform(num_available: int | Tensor, num_frames: int) -> Any:

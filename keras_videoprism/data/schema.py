@@ -7,6 +7,7 @@
 | frames | bytes list, T >= 1 | JPEG images, one per frame; an image is a clip with T = 1 |
 | timestamps | float list, T | seconds from the start of the source file |
 | captions | bytes list, >= 0 | UTF-8 texts |
+| prompts | bytes list, or left out | what each caption answers, as many as captions |
 | labels | int64 list, >= 0 | class ids: one, or several for a multi-label clip |
 | source, file | bytes | name of the data set; source file relative to its root |
 | height, width | int64 | size of every frame in pixels |
@@ -32,6 +33,7 @@ CLIP_ID = "clip_id"
 FRAMES = "frames"
 TIMESTAMPS = "timestamps"
 CAPTIONS = "captions"
+PROMPTS = "prompts"
 LABELS = "labels"
 SOURCE = "source"
 FILE = "file"
@@ -82,6 +84,15 @@ def decode_jpegs(images: Tensor, box: tuple[Tensor, Tensor]) -> Tensor:
     return tf.map_fn(decode, images, fn_output_signature=signature)
 
 
+def check_prompts(num_prompts: int, num_captions: int, place: str) -> None:
+    """ValueError unless there is no prompt, or one for each caption."""
+    if num_prompts not in (0, num_captions):
+        raise ValueError(
+            f"{place}: {num_prompts} prompts but {num_captions} captions; give each caption one, "
+            "which may be empty, or none at all"
+        )
+
+
 def encode_clip(
     frames: np.ndarray,
     timestamps: np.ndarray,
@@ -90,6 +101,7 @@ def encode_clip(
     source: str,
     clip_id: int,
     captions: Sequence[str] = (),
+    prompts: Sequence[str] = (),
     labels: Sequence[int] = (),
 ) -> bytes:
     """Serialises one clip.
@@ -101,13 +113,15 @@ def encode_clip(
         source: name of the data set.
         clip_id: see `stable_clip_id`.
         captions: texts of the clip.
+        prompts: what each caption stands behind, such as a question; none, or one each.
         labels: class ids of the clip.
 
     Returns:
         The bytes of a `tf.train.Example`.
 
     Raises:
-        ValueError: frames are not uint8 [T, H, W, 3], or there is not one timestamp per frame.
+        ValueError: frames are not uint8 [T, H, W, 3], there is not one timestamp per frame, or not
+            one prompt per caption.
     """
     if frames.dtype != np.uint8 or frames.ndim != 4 or frames.shape[-1] != 3 or not frames.size:
         raise ValueError(
@@ -116,6 +130,7 @@ def encode_clip(
         )
     if len(timestamps) != len(frames):
         raise ValueError(f"{file}: {len(frames)} frames but {len(timestamps)} timestamps")
+    check_prompts(len(prompts), len(captions), file)
     example = Example()
     feature = example.features.feature
     feature[VERSION].int64_list.value[:] = [SCHEMA_VERSION]
@@ -123,6 +138,8 @@ def encode_clip(
     feature[FRAMES].bytes_list.value[:] = [encode_jpeg(frame) for frame in frames]
     feature[TIMESTAMPS].float_list.value[:] = timestamps
     feature[CAPTIONS].bytes_list.value[:] = [caption.encode() for caption in captions]
+    if prompts:  # a clip without them has the bytes that it always had
+        feature[PROMPTS].bytes_list.value[:] = [prompt.encode() for prompt in prompts]
     feature[LABELS].int64_list.value[:] = labels
     feature[SOURCE].bytes_list.value[:] = [source.encode()]
     feature[FILE].bytes_list.value[:] = [file.encode()]
@@ -138,8 +155,8 @@ def parse_clip(serialized: Tensor) -> dict[str, Tensor]:
         serialized: scalar string.
 
     Returns:
-        Dict by feature name: `frames` and `captions` string vectors (JPEGs stay encoded),
-        `timestamps` and `labels` vectors, all others scalars.
+        Dict by feature name: `frames`, `captions` and `prompts` string vectors (JPEGs stay
+        encoded), `timestamps` and `labels` vectors, all others scalars.
     """
 
     import tensorflow as tf
@@ -156,6 +173,7 @@ def parse_clip(serialized: Tensor) -> dict[str, Tensor]:
         FRAMES: vector(tf.string),
         TIMESTAMPS: vector(tf.float32),
         CAPTIONS: vector(tf.string),
+        PROMPTS: vector(tf.string),
         LABELS: vector(tf.int64),
         SOURCE: scalar(tf.string),
         FILE: scalar(tf.string),
@@ -172,25 +190,26 @@ _KINDS = {
     FRAMES: "bytes_list",
     TIMESTAMPS: "float_list",
     CAPTIONS: "bytes_list",
+    PROMPTS: "bytes_list",
     LABELS: "int64_list",
     SOURCE: "bytes_list",
     FILE: "bytes_list",
     HEIGHT: "int64_list",
     WIDTH: "int64_list",
 }
-_LISTS = {FRAMES, TIMESTAMPS, CAPTIONS, LABELS}
+_LISTS = {FRAMES, TIMESTAMPS, CAPTIONS, PROMPTS, LABELS}
 
 
 def parse_record(record: bytes) -> dict[str, Any]:
     """One serialised clip -> its features, checked, without TensorFlow.
 
     Returns:
-        Dict by feature name: `frames`, `captions` (bytes), `timestamps` and `labels` are lists,
-        all others single values.
+        Dict by feature name: `frames`, `captions` and `prompts` (bytes), `timestamps` and `labels`
+        are lists, all others single values.
 
     Raises:
         ValueError: not a clip, another schema version (both are named), a feature is missing, or
-            there is not one timestamp for each frame.
+            there is not one timestamp for each frame, or not one prompt for each caption.
     """
     try:
         features = Example.FromString(record).features.feature
@@ -208,4 +227,5 @@ def parse_record(record: bytes) -> dict[str, Any]:
     num_frames, num_times = len(clip[FRAMES]), len(clip[TIMESTAMPS])
     if num_frames == 0 or num_frames != num_times:
         raise ValueError(f"the record has {num_frames} frames and {num_times} timestamps")
+    check_prompts(len(clip[PROMPTS]), len(clip[CAPTIONS]), "the record")
     return {name: value if name in _LISTS else value[0] for name, value in clip.items()}

@@ -109,6 +109,7 @@ def _encode(job: Job, decoder: Decoder, row: Row) -> bytearray:
         "source": job.source,
         "clip_id": row.clip_id,
         "captions": row.captions,
+        "prompts": row.prompts,
         "labels": row.labels,
     }
     part = {"start": row.start, "end": row.end}

@@ -16,7 +16,7 @@ from keras_videoprism.data.decode import TIME_LIMIT, Decoders
 from keras_videoprism.data.index import SUMMARY_FILE
 from keras_videoprism.data.manifest import Row
 from keras_videoprism.data.remote import exists, is_remote, join, remove, write_file
-from keras_videoprism.data.schema import SCHEMA_VERSION
+from keras_videoprism.data.schema import SCHEMA_VERSION, check_prompts
 from keras_videoprism.data.shard import Job, Receipt, write_shard
 
 
@@ -64,8 +64,8 @@ def write_records(
         `WriteReport`.
 
     Raises:
-        ValueError: no rows, a bad `source`, a folder that holds a data set, or no clip at all
-            could be written.
+        ValueError: no rows, a bad `source`, not one prompt for each caption, a folder that holds a
+            data set, or no clip at all could be written.
         OSError: the disk is full, or the folder cannot be written to.
     """
     folder = os.fspath(output_dir)
@@ -145,6 +145,8 @@ def _check(rows: Sequence[Row], folder: str, num_shards: int, source: str) -> No
         raise ValueError(f"source must be letters, digits and . _ -, received {source!r}")
     if exists(join(folder, SUMMARY_FILE)):
         raise ValueError(f"{folder} holds a data set already; choose another folder")
+    for row in rows:
+        check_prompts(len(row.prompts), len(row.captions), row.name)
 
 
 def _write_summary(

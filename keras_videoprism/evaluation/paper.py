@@ -13,17 +13,18 @@ class Result(NamedTuple):
     """One number of a table; all are in percent but the costs, which are in GFLOPs.
 
     Attributes:
-        table: "2" to "7" (Table 4 in its parts "4a" to "4e") and "13" to "19"; or "public", the
-            scores of the released checkpoints, from the README of google-deepmind/videoprism.
+        table: "2" to "7" (Table 4 in its parts "4a" to "4e"), "13" to "19" and "21"; or "public",
+            the scores of the released checkpoints, from the README of google-deepmind/videoprism.
         model: as the table names it, such as "VideoPrism-B*" or "VideoPrism-B (public)".
-        method: "frozen", "mlap", "adapter", "finetune" (end to end) or "zero_shot".
+        method: "frozen", "mlap", "adapter", "finetune" (end to end) or "zero_shot"; in Table 21
+            "2_shot_open", "0_shot_closed" or "2_shot_closed": its shots and its vocabulary.
         task: a task of `evaluate`; "videoglue" for what belongs to all eight.
         metric: such as "top1", "map" or "text_to_video_r1".
         value: the number.
         remark: why previous models are no measure for VideoPrism: "expert", of one data set alone
             (Table 7), "more modalities" (grey in Tables 4 and 19) or "trains the language model"
-            (grey in Table 6). The text of the paper has no colours: who is grey follows from what
-            the models are, and agrees with the gains that the tables print.
+            (grey in Tables 6 and 21). The text of the paper has no colours: who is grey follows
+            from what the models are, and agrees with the gains that the tables print.
     """
 
     table: str

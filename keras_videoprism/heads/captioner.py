@@ -36,15 +36,16 @@ class VideoCaptioner(keras.Model):
 
     Call arguments:
         inputs: dict of "videos" [B, T, H, W, 3] or "video_tokens" [B, S, D], perhaps "frame_mask"
-            [B, T], and "token_ids" [B, L]: a prompt and its answer, padded at the end. The loss
-            takes "answer_mask" [B, L], True for a token of the answer (`prompts.batch`).
+            [B, T], or "prefix" [B, Q, W], what the resampler made of them before; and "token_ids"
+            [B, L]: a prompt and its answer, padded at the end. The loss takes "answer_mask" [B, L],
+            True for a token of the answer (`prompts.batch`).
 
     Returns:
         float32 [B, L, vocabulary], the logits of each token given the video and those before it.
 
     Raises:
-        ValueError: a resampler of another width, a text longer than the model's context, or a batch
-            without what is needed.
+        ValueError: a resampler or a prefix of another width, a text longer than the model's
+            context, or a batch without what is needed.
 
     Example:
 
@@ -98,6 +99,16 @@ class VideoCaptioner(keras.Model):
 
     def prefix(self, inputs: Batch) -> Tensor:
         """[B, Q, W]: the tokens that stand for each video."""
+        prefix = inputs["prefix"] if "prefix" in inputs else self._resample(inputs)
+        shape = (self.resampler.num_latents, self.language_model.hidden_dim)
+        if tuple(prefix.shape[1:]) != shape:
+            raise ValueError(
+                f"the prefix of a video must be {[*shape]}, as the resampler gives it to this "
+                f"language model; received {[*prefix.shape[1:]]}."
+            )
+        return ops.cast(prefix, self.language_model.backbone.compute_dtype)
+
+    def _resample(self, inputs: Batch) -> Tensor:
         frame_mask = inputs.get("frame_mask")
         if "video_tokens" in inputs:
             tokens = inputs["video_tokens"]
@@ -105,24 +116,23 @@ class VideoCaptioner(keras.Model):
             tokens = self.encoder(inputs["videos"], frame_mask=frame_mask)
         else:
             raise ValueError(
-                "batches need 'video_tokens', or 'videos' where there is an encoder; received the "
-                f"keys {sorted(inputs)}."
+                "batches need 'video_tokens' or 'prefix', or 'videos' where there is an encoder; "
+                f"received the keys {sorted(inputs)}."
             )
         self.build_resampler(tokens.shape[-1])
         mask = None
         if frame_mask is not None:  # the tokens of a frame stand together
             mask = ops.repeat(frame_mask, tokens.shape[1] // frame_mask.shape[1], axis=1)
-        return ops.cast(
-            self.resampler(tokens, padding_mask=mask), self.language_model.backbone.compute_dtype
-        )
+        return self.resampler(tokens, padding_mask=mask)
 
     def _embeddings(self, inputs: Batch) -> Tensor:
         """[B, Q + L, W], the video before the text."""
-        self._check_length(inputs["token_ids"].shape[1])
+        self.check_length(inputs["token_ids"].shape[1])
         text = self.language_model.embed(inputs["token_ids"])
         return ops.concatenate([self.prefix(inputs), text], axis=1)
 
-    def _check_length(self, num_tokens: int) -> None:
+    def check_length(self, num_tokens: int) -> None:
+        """ValueError where a video and so many tokens of text are too long for the model."""
         limit, latents = self.language_model.context_length, self.resampler.num_latents
         if limit is not None and num_tokens is not None and latents + num_tokens > limit:
             raise ValueError(
@@ -156,7 +166,8 @@ class VideoCaptioner(keras.Model):
         """What the language model says to each video.
 
         Args:
-            videos: [B, T, H, W, 3], or a dict of "videos" or "video_tokens", perhaps "frame_mask".
+            videos: [B, T, H, W, 3], or a dict of "videos", "video_tokens" or "prefix", perhaps
+                with "frame_mask".
             prompt: one for all videos, or one for each.
             num_beams: beams of the search; 1 takes the most likely token each time, as the paper.
             max_tokens: largest number of tokens of an answer.
@@ -185,7 +196,7 @@ class VideoCaptioner(keras.Model):
         Args:
             inputs: as for `call`; "token_ids" [B, L] are prompts of one length.
         """
-        self._check_length(inputs["token_ids"].shape[1] + max_tokens - 1)
+        self.check_length(inputs["token_ids"].shape[1] + max_tokens - 1)
         return self._run(self._generate, inputs, end_id, num_beams, max_tokens)
 
     def _generate(self, inputs: Batch, *options: Any) -> Tensor:
@@ -226,10 +237,28 @@ class VideoCaptioner(keras.Model):
         return scores
 
     def score_first_token(
-        self, inputs: Batch, prompts: Sequence[Sequence[int]], candidates: np.ndarray
+        self,
+        inputs: Batch,
+        prompts: Sequence[Sequence[int]],
+        candidates: np.ndarray,
+        length: int | None = None,
     ) -> np.ndarray:
-        """`score` of candidates [C] of one token behind prompts of any lengths."""
-        token_ids, padding_mask = pad(prompts, max(map(len, prompts)))
+        """`score` of candidates [C] of one token behind prompts of any lengths.
+
+        Args:
+            length: to which prompts are padded, so that all batches have one shape; by default the
+                longest one's.
+
+        Raises:
+            ValueError: candidates of several tokens, which are for `score`, or none.
+        """
+        candidates = np.asarray(candidates)
+        if candidates.ndim != 1 or not candidates.size:
+            raise ValueError(
+                "candidates must be one token each, [C]; received the shape "
+                f"{[*candidates.shape]}. `score` takes answers of several tokens."
+            )
+        token_ids, padding_mask = pad(prompts, length or max(map(len, prompts)))
         inputs = {**inputs, "token_ids": token_ids, "candidates": candidates}
         return self._run(self._score_first_token, {**inputs, "padding_mask": padding_mask})
 
@@ -243,7 +272,7 @@ class VideoCaptioner(keras.Model):
 
     def score_tokens(self, inputs: Batch, candidates: np.ndarray) -> np.ndarray:
         """`score` of candidates [C, T], filled up with -1, behind prompts of one length."""
-        self._check_length(inputs["token_ids"].shape[1] + candidates.shape[1] - 1)
+        self.check_length(inputs["token_ids"].shape[1] + candidates.shape[1] - 1)
         return self._run(self._score_tokens, {**inputs, "candidates": candidates})
 
     def _score_tokens(self, inputs: Batch) -> Tensor:
@@ -290,7 +319,7 @@ class VideoCaptioner(keras.Model):
 
 def _inputs(videos: np.ndarray | Batch) -> dict[str, np.ndarray]:
     inputs = videos if isinstance(videos, dict) else {"videos": videos}
-    keys = ("videos", "video_tokens", "frame_mask")
+    keys = ("videos", "video_tokens", "prefix", "frame_mask")
     return {key: np.asarray(inputs[key]) for key in keys if key in inputs}
 
 

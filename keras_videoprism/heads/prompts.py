@@ -63,8 +63,15 @@ class PromptTokenizer:
             )
         return both[len(before) :]
 
-    def batch(self, prompts: Sequence[str], answers: Sequence[str], length: int) -> dict:
+    def batch(
+        self, prompts: Sequence[str], answers: Sequence[str], length: int, cut: bool = False
+    ) -> dict:
         """Prompts with their answers as a batch for training, padded to `length` tokens.
+
+        Args:
+            prompts, answers: B of each.
+            length: L.
+            cut: cut longer answers, which then have no end token. A prompt is never cut.
 
         Returns:
             dict of token_ids int32 [B, L], padding_mask bool [B, L], and answer_mask bool [B, L],
@@ -77,6 +84,8 @@ class PromptTokenizer:
             (self.prompt(prompt), [*self.answer(prompt, answer), self.end_id])
             for prompt, answer in zip(prompts, answers, strict=True)
         ]
+        if cut:
+            pairs = [(before, after[: max(length - len(before), 1)]) for before, after in pairs]
         token_ids, padding_mask = pad([before + after for before, after in pairs], length)
         starts = np.array([[len(before)] for before, _ in pairs])
         answer_mask = padding_mask & (np.arange(length) >= starts)

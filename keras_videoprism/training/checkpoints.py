@@ -2,8 +2,8 @@
 
 A checkpoint is one safetensors file. It holds the variables of the model (its counters among them),
 the optimizer and the metrics; and in its header, as JSON, the step, the curves and the settings of
-the run, with a SHA-256 of it all. Learning rates, masks and the order of the clips are functions of
-the step, so that there is no other state.
+the run, with a SHA-256 of it all. Frozen parts that come from elsewhere may be left out. Learning
+rates, masks and the order of the clips are functions of the step, so that there is no other state.
 """
 
 import hashlib
@@ -13,7 +13,7 @@ import os
 import signal
 import threading
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -44,6 +44,7 @@ def save_checkpoint(
     progress: Progress,
     settings: Settings | None = None,
     keep: int = 3,
+    frozen: Sequence[keras.layers.Layer] = (),
 ) -> Path:
     """Write a checkpoint; it appears whole or not at all.
 
@@ -53,6 +54,7 @@ def save_checkpoint(
         progress: where the run is.
         settings: what must be the same when the run goes on.
         keep: number of checkpoints that stay, this one included.
+        frozen: parts of the model that are not saved.
 
     Returns:
         The file.
@@ -63,7 +65,7 @@ def save_checkpoint(
     folder = Path(folder)
     path = folder / f"step-{progress.step:08d}.safetensors"
     temporary = folder / ".unfinished"  # of a killed run: overwritten by the next
-    variables = variables_of(model)
+    variables = variables_of(model, frozen)
     run = json.dumps(
         {**progress._asdict(), "settings": settings or {}, "variables": _shapes(variables)},
         default=str,
@@ -94,6 +96,7 @@ def load_checkpoint(
     model: keras.Model,
     settings: Settings | None = None,
     force: bool = False,
+    frozen: Sequence[keras.layers.Layer] = (),
 ) -> Progress:
     """Set the variables to those of the newest checkpoint that is whole.
 
@@ -102,6 +105,7 @@ def load_checkpoint(
         model: compiled.
         settings: as in `save_checkpoint`.
         force: other settings are logged, not refused.
+        frozen: as in `save_checkpoint`.
 
     Returns:
         Where the run was; step 0 without a checkpoint.
@@ -116,7 +120,7 @@ def load_checkpoint(
         except (OSError, SafetensorError, KeyError, TypeError, ValueError) as error:
             _LOGGER.warning("%s is damaged (%s); the one before it is taken.", path, error)
             continue
-        variables = variables_of(model)
+        variables = variables_of(model, frozen)
         _check_settings(path, run["settings"], settings or {}, force)
         _check_shapes(path, run["variables"], _shapes(variables))
         with safe_open(path, framework="numpy") as file:
@@ -133,12 +137,19 @@ def checkpoints_in(folder: str | Path) -> list[Path]:
     return sorted(Path(folder).glob("step-*.safetensors"))
 
 
-def variables_of(model: keras.Model) -> dict[str, keras.Variable]:
-    """All variables that a step reads or writes, by names that are the same in each process."""
+def variables_of(
+    model: keras.Model, frozen: Sequence[keras.layers.Layer] = ()
+) -> dict[str, keras.Variable]:
+    """All variables that a step reads or writes, by names that are the same in each process.
+
+    Those of the `frozen` parts are left out.
+    """
+    left_out = {id(variable) for layer in frozen for variable in layer.variables}
+    of_model = [variable for variable in model.variables if id(variable) not in left_out]
     if not model.optimizer.built:
         model.optimizer.build(model.trainable_variables)
     variables, counts = {}, Counter[str]()
-    for variable in (*model.variables, *model.optimizer.variables, *model.metrics_variables):
+    for variable in (*of_model, *model.optimizer.variables, *model.metrics_variables):
         # Keras numbers models and optimizers of a process; and a path may occur twice.
         path = variable.path.replace(model.name, "model").replace(model.optimizer.name, "optimizer")
         counts[path] += 1
@@ -249,6 +260,7 @@ class Checkpoint(Counting):
         save_every: number of steps between checkpoints.
         keep: number of checkpoints that stay.
         settings, force: see `load_checkpoint`.
+        frozen: parts of the model that do not change and come from elsewhere: not saved.
 
     Raises:
         ValueError: what `load_checkpoint` finds, or a number below 1.
@@ -268,14 +280,15 @@ class Checkpoint(Counting):
         keep: int = 3,
         settings: Settings | None = None,
         force: bool = False,
+        frozen: Sequence[keras.layers.Layer] = (),
     ) -> None:
         if save_every < 1 or keep < 1:
             raise ValueError(
                 f"save_every and keep must be at least 1; received {save_every} and {keep}."
             )
-        super().__init__(*load_checkpoint(folder, model, settings, force))
+        super().__init__(*load_checkpoint(folder, model, settings, force, frozen))
         self.folder, self.save_every, self.keep = Path(folder), save_every, keep
-        self.settings = settings
+        self.settings, self.frozen = settings, frozen
         self._saved = self.step
         # `fit` begins by a reset of the metrics, also in the middle of an epoch.
         self._metrics = [np.array(to_host(v)) for v in model.metrics_variables]
@@ -315,5 +328,6 @@ class Checkpoint(Counting):
         if self.step > self._saved:
             # On JAX, asking for `self.model` puts the values of this step into its variables.
             progress = Progress(self.step, self.curves)
-            save_checkpoint(self.folder, self.model, progress, self.settings, self.keep)
+            options = self.settings, self.keep, self.frozen
+            save_checkpoint(self.folder, self.model, progress, *options)
             self._saved = self.step

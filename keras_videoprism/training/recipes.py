@@ -1,4 +1,4 @@
-"""Optimizers of the paper's pretraining (Table 10)."""
+"""Optimizers of the paper's pretraining (Table 10) and of its captioner (Appendix G)."""
 
 from typing import Any
 
@@ -84,16 +84,35 @@ def stage2_optimizer(
     return _adafactor(schedule, weight_decay)
 
 
+def captioner_optimizer(
+    learning_rate: float = 5e-4,
+    total_steps: int = 200_000,
+    warmup_steps: int = 10_000,
+    weight_decay: float = 1e-4,
+) -> keras.optimizers.Optimizer:
+    """Adam with warm-up and linear decay to 0, for the resampler (Appendix G).
+
+    The paper has weight decay and "no L2 regularizer weight decay": it is decoupled. Batches have
+    256 clips for a language model of 1 B weights, 64 for one of 8 B.
+    """
+    schedule = WarmupLinearDecay(learning_rate, total_steps, warmup_steps)
+    return _of_kernels(keras.optimizers.AdamW(schedule, weight_decay, beta_1=0.9, beta_2=0.999))
+
+
 def _adafactor(
     schedule: keras.optimizers.schedules.LearningRateSchedule, weight_decay: float
 ) -> keras.optimizers.Optimizer:
     optimizer = keras.optimizers.Adafactor(
         learning_rate=schedule, relative_step=False, weight_decay=weight_decay
     )
-    # Decay pulls kernels to zero; a bias, a scale or a table has no reason to go there.
-    optimizer.exclude_from_weight_decay(
-        var_names=["bias", "beta", "gamma", "log_logit_scale", "per_dim_scale", "table", "token$"]
-    )
+    return _of_kernels(optimizer)
+
+
+def _of_kernels(optimizer: keras.optimizers.Optimizer) -> keras.optimizers.Optimizer:
+    """Decay pulls kernels to zero; a bias, a scale or a table has no reason to go there."""
+    names = ["bias", "beta", "gamma", "log_logit_scale", "per_dim_scale", "table", "latents"]
+    # TensorFlow calls a variable "mask_token:0", the other backends "mask_token".
+    optimizer.exclude_from_weight_decay(var_names=[*names, "token(:0)?$"])
     return optimizer
 
 

@@ -1,12 +1,16 @@
 import argparse
+import functools
+import inspect
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
-from keras_videoprism.commands import caption
+from keras_videoprism.commands import caption, train_captioner
 from keras_videoprism.commands.caption_cli import add_commands
 from keras_videoprism.data.video import VideoError
 
+TRAIN = train_captioner.train_captioner
 PARTS = ["--preset", "p", "--language-model", "l", "--resampler", "r.keras"]
 
 
@@ -56,3 +60,28 @@ def test_files_that_fail(call, capsys):
 def test_ask(call, capsys):
     assert call("ask", "a.mp4", "who?", "--candidates", "cat", "dog") == 0
     assert capsys.readouterr().out == "who? {'candidates': ['cat', 'dog'], 'max_tokens': 32}\n"
+
+
+def test_train_captioner(monkeypatch):
+    """Every argument of the function is an option, with the same default."""
+    found = []
+    monkeypatch.setattr(train_captioner, "train_captioner", with_signature(found))
+    parser = argparse.ArgumentParser()
+    add_commands(parser.add_subparsers())
+    call = "train-captioner a b --preset p --language-model l --output o --steps 3 --frames 8 1"
+    options = parser.parse_args([*call.split(), "--layers", "2"])
+    assert options.run(options) == 0
+    given = {"records": ["a", "b"], "preset": "p", "language_model": "l", "output": Path("o")}
+    defaults = inspect.signature(with_signature([])).parameters.values()
+    expected = {p.name: p.default for p in defaults if p.default is not p.empty}
+    assert found == [{**expected, **given, "steps": 3, "frames": [8, 1], "num_layers": 2}]
+
+
+def with_signature(found: list) -> Callable[..., None]:
+    """A function with the arguments of `train_captioner` that notes them."""
+
+    @functools.wraps(TRAIN)
+    def note(**arguments):
+        found.append(arguments)
+
+    return note

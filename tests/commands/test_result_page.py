@@ -66,6 +66,13 @@ def test_without_scores_there_are_only_tables(tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == ["page.html"]
 
 
+def test_cider_is_no_share_and_sections_come_before_the_settings(tmp_path):
+    metrics = {"cider": 1.034, "bleu4": 0.25}
+    page = write(tmp_path, {"metrics": metrics, "headline": "cider"}, sections=["<p>said</p>"])
+    assert "103.4</b> cider" in page and ["cider", "103.40"] in cells(page)
+    assert page.index("Left out") < page.index("<p>said</p>") < page.index("Settings")
+
+
 def test_what_the_paper_lacks_is_said(tmp_path):
     assert "The paper has no number for this." in write(tmp_path, {"paper": []})
 
@@ -170,6 +177,7 @@ def test_frames_are_side_by_side(num_frames, shown):
         ({"headline": "map"}, "'map' is none of the metrics"),
         ({"metrics": {"top-1": float("nan")}}, r"in \[0, 1\].*nan"),
         ({"metrics": {"top-1": 82.9}}, r"in \[0, 1\].*82.9"),
+        ({"metrics": {"cider": 40.3}, "headline": "cider"}, r"CIDEr in \[0, 10\].*40.3"),
     ],
 )
 def test_bad_results(tmp_path, change, message):

@@ -5,10 +5,12 @@ from keras_videoprism.commands.sources import (
     Schedule,
     Source,
     make_sources,
+    read_sources,
     schedule_of,
     source_names,
     step_log,
 )
+from keras_videoprism.data import read_manifest, write_records
 
 
 def test_names_are_unique():
@@ -51,3 +53,25 @@ def test_one_value_for_all_folders_or_one_for_each():
     ]
     with pytest.raises(ValueError, match="weights must be one value or one for each of the 2"):
         make_sources(["a", "b"], 4, (8,), (1.0, 1.0, 1.0))
+
+
+def test_captions_and_questions_alternate(video_folder, tmp_path):
+    """Clips with captions and images with prompts; each batch is of one, from any step on."""
+    rows = [row._replace(captions=("a",), labels=()) for row in read_manifest(video_folder)[:2]]
+    write_records(rows, tmp_path / "clips", num_shards=1, num_frames=2)
+    asked = [row._replace(prompts=("q",)) for row in rows]
+    write_records(asked, tmp_path / "images", num_shards=1, num_frames=1)
+    sources = [Source(tmp_path / "clips", 2, 2), Source(tmp_path / "images", 2, 1)]
+
+    def lengths(prompts, captions):
+        return {"lengths": np.array([[len(prompt)] for prompt in prompts], "int32")}
+
+    def read(start, count):
+        dataset = read_sources(sources, 8, answers=lengths, augment="shifted", start=start)
+        return list(dataset.take(count).as_numpy_iterator())
+
+    whole = read(0, 8)
+    kinds = [(batch["videos"].shape[1], *batch["lengths"].ravel()) for batch in whole]
+    assert set(kinds) == {(2, 0, 0), (1, 1, 1)}
+    for one, other in zip(whole[5:], read(5, 3), strict=True):
+        np.testing.assert_array_equal(one["videos"], other["videos"])

@@ -9,6 +9,7 @@ from keras_videoprism.data.augment import (
     random_box,
     random_flip,
     resize,
+    shifted_box,
     side_boxes,
 )
 
@@ -132,3 +133,14 @@ def test_flip_mirrors_all_frames_half_of_the_time():
     mirrored = [bool((flip == frames[:, :, ::-1]).numpy().all()) for flip in flips]
     assert 70 < sum(mirrored) < 130
     np.testing.assert_array_equal(flips[mirrored.index(False)], frames)
+
+
+def test_shifted_boxes_are_those_of_appendix_g():
+    """Of [400, 692] the centre [346, 346] in its scale, and 288 of these 346 anywhere."""
+    boxes = [numbers(shifted_box((400, 692), (288, 288), [seed, 0])) for seed in range(80)]
+    assert {tuple(size) for _, size in boxes} == {(333, 333)}  # 400 * 288 / 346
+    begins = np.array([begin for begin, _ in boxes])
+    assert begins.min(axis=0).tolist() >= [0, 146] and begins.max(axis=0).tolist() <= [67, 213]
+    assert (np.ptp(begins, axis=0) > 55).all()
+    assert numbers(shifted_box((400, 692), (288, 288), [79, 0])) == boxes[79]
+    assert numbers(shifted_box((1, 9), (2, 2), [0, 0])) == [[0, 4], [1, 1]]

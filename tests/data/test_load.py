@@ -17,13 +17,12 @@ OPTIONS = {
 }
 
 
-def record() -> bytes:
+def record(**text) -> bytes:
     """Four frames [20, 40], each of one brightness, white left and right of the centre."""
     frames = np.full((4, 20, 40, 3), 255, np.uint8)
     frames[:, :, 10:30] = np.array([10, 60, 110, 160], np.uint8)[:, None, None, None]
-    return encode_clip(
-        frames, np.arange(4.0), file="a", source="a", clip_id=7, captions=["b", "c"], labels=[2]
-    )
+    known = {"file": "a", "source": "a", "clip_id": 7, "captions": ["b", "c"], "labels": [2]}
+    return encode_clip(frames, np.arange(4.0), **known, **text)
 
 
 def load(epoch: int = 0, **changes) -> dict[str, np.ndarray]:
@@ -48,6 +47,7 @@ def test_draws_depend_on_epoch_and_seed_alone():
     views = [load(epoch, seed=seed, **options) for epoch in range(4) for seed in range(4)]
     assert len({view["videos"].tobytes() for view in views}) > 12
     assert {view["caption"] for view in views} == {b"b", b"c"}
+    assert {view["prompt"] for view in views} == {b""}
     again = load(2, seed=3, **options)
     np.testing.assert_array_equal(again["videos"], views[11]["videos"])
 
@@ -72,8 +72,17 @@ def test_whole_frames_have_a_black_border():
 
 
 def test_augmentations_differ():
-    found = {
-        name: load(3, augment=name)["videos"] for name in (None, "mild", "inception", "strong")
-    }
-    assert len({videos.tobytes() for videos in found.values()}) == 4
+    names = (None, "mild", "inception", "strong", "shifted")
+    found = {name: load(3, augment=name)["videos"] for name in names}
+    assert len({videos.tobytes() for videos in found.values()}) == 5
     np.testing.assert_array_equal(load(3, augment="strong")["videos"], found["strong"])
+
+
+def test_a_caption_is_drawn_with_its_prompt():
+    asked = tf.constant(record(prompts=["b?", "c?"]))
+    options = {**OPTIONS, "num_frames": 1, "caption": "random"}
+    found = [load_clip(asked, tf.constant(epoch, tf.int64), **options) for epoch in range(8)]
+    pairs = [(clip["prompt"].numpy(), clip["caption"].numpy()) for clip in found]
+    assert set(pairs) == {(b"b?", b"b"), (b"c?", b"c")}
+    # The draw is that of captions without prompts.
+    assert [load(epoch, caption="random")["caption"] for epoch in range(8)] == [c for _, c in pairs]

@@ -293,3 +293,27 @@ def test_the_id_of_a_clip_is_that_of_its_record():
     assert row.clip_id == stable_clip_id("a.mp4", 0.5, 1.0)
     assert row._replace(path=Path("elsewhere/a.mp4"), captions=("b",)).clip_id == row.clip_id
     assert row._replace(end=1.5).clip_id != row.clip_id
+
+
+def test_prompts(tmp_path):
+    """They come back from `write_table`, and stay with their captions."""
+    record = {"path": "a.mp4", "captions": ["red", "A dog."], "prompts": [" which? ", ""]}
+    rows = read_manifest(write(tmp_path / "a.jsonl", json.dumps(record)))
+    assert rows[0].captions == ("red", "A dog.") and rows[0].prompts == ("which?", "")
+    write_table(tmp_path / "b.jsonl", [(rows[0], record)])
+    assert read_manifest(tmp_path / "b.jsonl") == rows
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"prompts": ["a?"]}, "1 prompts but 2 captions"),
+        ({"captions": ["b", " "]}, "2 prompts but 1 captions"),
+        ({"prompts": "a?"}, "prompts must be a list of strings"),
+        ({"prompts": ["a?", 2]}, "prompt must be text, received 2"),
+    ],
+)
+def test_prompts_without_captions(tmp_path, change, message):
+    record = {"path": "a.mp4", "captions": ["b", "c"], "prompts": ["b?", "c?"], **change}
+    with pytest.raises(ValueError, match=f"line 1: .*{message}"):
+        read_manifest(write(tmp_path / "a.jsonl", json.dumps(record)))

@@ -87,3 +87,20 @@ def test_parse_record():
         schema.parse_record(b"")
     with pytest.raises(ValueError, match="not a tf.train.Example"):
         schema.parse_record(b"no protocol buffer")
+
+
+def test_prompts_are_left_out_where_there_are_none():
+    """Such records have the bytes of the time before there were prompts."""
+    assert b"prompts" not in encode() and encode(prompts=()) == encode()
+    assert schema.parse_clip(encode())["prompts"].shape == (0,)
+    clip = schema.parse_record(encode(prompts=["wer?", ""]))
+    assert clip["prompts"] == [b"wer?", b""] and clip["captions"] == [b"eins", "zwölf".encode()]
+
+
+def test_prompts_belong_to_captions():
+    with pytest.raises(ValueError, match="a/b.mp4: 1 prompts but 2 captions"):
+        encode(prompts=["wer?"])
+    example = tf.train.Example.FromString(encode(prompts=["wer?", ""]))
+    del example.features.feature[schema.CAPTIONS].bytes_list.value[1]
+    with pytest.raises(ValueError, match="the record: 2 prompts but 1 captions"):
+        schema.parse_record(example.SerializeToString())

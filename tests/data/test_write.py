@@ -77,6 +77,14 @@ def test_parts_of_a_video(video_folder, tmp_path):
     assert first["clip_id"] != second["clip_id"]
 
 
+def test_prompts_without_captions_are_refused(video_folder, tmp_path):
+    rows = read_manifest(video_folder)
+    rows[2] = rows[2]._replace(prompts=("a?", "b?"))
+    with pytest.raises(ValueError, match=f"{rows[2].name}: 2 prompts but 1 captions"):
+        write_records(rows, tmp_path / "a")
+    assert not (tmp_path / "a").exists()
+
+
 def test_refusals_leave_nothing_behind(video_folder, tmp_path):
     rows = read_manifest(video_folder)
     missing = [row._replace(path=tmp_path / "no.mp4") for row in rows]

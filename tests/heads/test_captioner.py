@@ -149,6 +149,39 @@ def test_many_candidates_cost_one_pass(make, monkeypatch):
     assert calls == [(3, 3 + 3, 16)]  # traced once: three latents, then start token and two words
 
 
+def test_a_closed_vocabulary_of_250_words_costs_one_pass(monkeypatch):
+    """As in Appendix G; and each word has the likelihood that it has alone."""
+    model = models.GPT2CausalLM(models.GPT2Backbone(300, 1, 2, 16, 16, max_sequence_length=20))
+    captioner, calls = VideoCaptioner(None, model, make_resampler()), []
+    captioner.build_resampler(16)
+    call = captioner.language_model.call
+
+    def counted(embeddings):
+        calls.append(embeddings.shape)
+        return call(embeddings)
+
+    monkeypatch.setattr(captioner.language_model, "call", counted)
+    prefix, words = TOKENS[:1, :3], np.arange(20, 270)
+    scores = captioner.score_first_token({"prefix": prefix}, [[4, 2, 9]], words)
+    assert calls == [(1, 3 + 3, 16)] and scores.shape == (1, 250)
+    alone = captioner.score_first_token({"prefix": prefix}, [[4, 2, 9]], words[100:101], length=5)
+    np.testing.assert_allclose(alone[0], scores[0, 100:101], atol=1e-5)
+    with pytest.raises(ValueError, match=r"one token each.*\[250, 1\]"):
+        captioner.score_first_token({"prefix": prefix}, [[4, 2, 9]], words[:, None])
+
+
+@pytest.mark.backends
+def test_a_prefix_stands_for_its_video(make, run):
+    captioner = make(with_encoder=True)
+    prefix = run(captioner.prefix, {"videos": VIDEOS})
+    batch = {"token_ids": TEXT["token_ids"]}
+    expected = captioner.predict_on_batch({"videos": VIDEOS, **batch})
+    found = captioner.predict_on_batch({"prefix": prefix, **batch})
+    np.testing.assert_allclose(found, expected, atol=1e-5)
+    with pytest.raises(ValueError, match=r"prefix of a video must be \[3, 16\].*\[3, 15\]"):
+        captioner.generate({"prefix": prefix[..., 1:]}, "a", max_tokens=2)
+
+
 def test_save_and_load(make, encoder, tmp_path):
     captioner = make(with_encoder=True)
     captioner.compile(keras.optimizers.Adam(0.01))

@@ -75,3 +75,13 @@ def test_pad():
     assert token_ids.dtype == "int32"
     np.testing.assert_array_equal(token_ids, [[4, 5, -1], [6, -1, -1]])
     np.testing.assert_array_equal(mask, [[True, True, False], [True, False, False]])
+
+
+def test_a_long_answer_is_cut(prompts):
+    """It has no end then; what fits has one."""
+    batch = prompts.batch(["a:", ""], ["cat dog", "an"], length=4, cut=True)
+    first, second = ids(prompts, "a", ":", "Ġcat"), ids(prompts, "an")
+    np.testing.assert_array_equal(batch["token_ids"], [[0, *first], [0, *second, 0, 0]])
+    np.testing.assert_array_equal(batch["answer_mask"].sum(1), [1, 2])
+    with pytest.raises(ValueError, match="5 tokens, more than length=4"):
+        prompts.batch(["a::"], ["cat"], length=4, cut=True)

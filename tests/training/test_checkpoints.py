@@ -344,3 +344,27 @@ def test_another_callback_may_stop_within_an_epoch(tmp_path):
     checkpoint = Checkpoint(tmp_path, model)
     model.fit(numbers(), steps_per_epoch=4, callbacks=[checkpoint, Stop()], shuffle=False)
     assert checkpoint.step == load_checkpoint(tmp_path, model).step == 2
+
+
+def test_frozen_parts_are_not_saved(tmp_path):
+    """They keep what they have, also when the rest is loaded."""
+
+    def make(value: float) -> tuple[keras.Model, keras.layers.Layer]:
+        frozen = keras.layers.Dense(2, trainable=False, name="frozen")
+        model = keras.Sequential([keras.Input((2,)), frozen, keras.layers.Dense(1, name="head")])
+        model.compile(keras.optimizers.SGD(1.0))
+        for variable in model.variables:
+            variable.assign(np.full(variable.shape, value))
+        return model, frozen
+
+    model, frozen = make(3.0)
+    path = save_checkpoint(tmp_path, model, Progress(1, {}), frozen=[frozen])
+    with safe_open(path, framework="numpy") as file:
+        names = " ".join(file.keys())
+    assert "head/kernel" in names and "frozen" not in names
+    other, frozen = make(5.0)
+    load_checkpoint(tmp_path, other, frozen=[frozen])
+    kernels = [keras.ops.convert_to_numpy(layer.kernel)[0, 0] for layer in other.layers]
+    assert kernels == [5.0, 3.0]
+    with pytest.raises(ValueError, match="is of another model"):
+        load_checkpoint(tmp_path, other)

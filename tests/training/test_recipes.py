@@ -4,6 +4,7 @@ import pytest
 
 from keras_videoprism.training.recipes import (
     WarmupLinearDecay,
+    captioner_optimizer,
     stage1_optimizer,
     stage2_optimizer,
 )
@@ -61,14 +62,40 @@ def test_no_warmup():
     assert rate_at(stage2_optimizer(total_steps=10, warmup_steps=0), 0) == pytest.approx(5e-4)
 
 
-@pytest.mark.parametrize("make", [stage1_optimizer, stage2_optimizer])
-def test_only_kernels_decay(make):
+@pytest.mark.backends
+@pytest.mark.parametrize(
+    ("make", "kind"),
+    [
+        (stage1_optimizer, keras.optimizers.Adafactor),
+        (stage2_optimizer, keras.optimizers.Adafactor),
+        (captioner_optimizer, keras.optimizers.AdamW),
+    ],
+)
+def test_only_kernels_decay(make, kind):
     """With zero gradients, decay alone changes a variable."""
     optimizer = make(learning_rate=0.1, total_steps=10, warmup_steps=0, weight_decay=0.5)
-    assert isinstance(optimizer, keras.optimizers.Adafactor)
+    assert isinstance(optimizer, kind)
     names = ["kernel", "bias", "gamma", "beta", "per_dim_scale", "log_logit_scale"]
+    names += ["position_table", "mask_token", "latents"]
     variables = [keras.Variable(np.ones((2, 2), "float32"), name=name) for name in names]
-    optimizer.apply([np.zeros((2, 2), "float32")] * len(variables), variables)
+    gradients = [keras.ops.zeros((2, 2)) for _ in variables]
+    optimizer.apply(gradients, variables)
     values = {v.name: float(keras.ops.convert_to_numpy(v)[0, 0]) for v in variables}
     assert values.pop("kernel") == pytest.approx(0.95, abs=1e-5)
     assert values == dict.fromkeys(names[1:], 1.0)
+
+
+@pytest.mark.backends
+def test_captioner_schedule_and_step():
+    """Appendix G: 10,000 of 200,000 steps to 5e-4; Adam by hand, and decay apart from it."""
+    optimizer = captioner_optimizer()
+    rates = [rate_at(optimizer, step) for step in (0, 5_000, 10_000, 105_000, 200_000)]
+    assert rates == pytest.approx([0.0, 2.5e-4, 5e-4, 2.5e-4, 0.0], abs=1e-8)
+    optimizer = captioner_optimizer(0.1, 10, 0, weight_decay=0.5)
+    kernel = keras.Variable([2.0], name="kernel")
+    optimizer.apply([keras.ops.convert_to_tensor([4.0])], [kernel])
+    # The first step of Adam is the rate times the sign; decay takes the rate times 0.5 of 2.
+    (moved,) = keras.ops.convert_to_numpy(kernel)
+    assert moved == pytest.approx(2.0 - 0.1 - 0.1, abs=1e-5)
+    assert (optimizer.beta_1, optimizer.beta_2) == (0.9, 0.999)
+    assert not (optimizer.use_ema or optimizer.clipnorm or optimizer.global_clipnorm)

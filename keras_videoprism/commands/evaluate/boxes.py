@@ -11,7 +11,7 @@ from keras_videoprism.commands.evaluate.adapt import adapt, grid_of, sigmoid
 from keras_videoprism.commands.evaluate.encode import Clips, Place, store
 from keras_videoprism.commands.evaluate.loaders import Boxed
 from keras_videoprism.commands.evaluate.outcome import Outcome
-from keras_videoprism.commands.evaluate.tasks import Task
+from keras_videoprism.commands.evaluate.protocol import Task
 from keras_videoprism.commands.evaluate.training import (
     WEIGHTS,
     Examples,

@@ -6,6 +6,19 @@ from pathlib import Path
 
 from keras_videoprism.commands.cli import DONE, SOME_FAILED, Commands, add_command
 
+# What the tasks of each kind need; a language model comes with a resampler.
+VIDEO, TEXT, SPEECH = "video encoder", "text tower", "language model"
+NEEDS = {
+    "classify": VIDEO,
+    "boxes": VIDEO,
+    "segments": VIDEO,
+    "retrieve": TEXT,
+    "zero_shot": TEXT,
+    "choose": TEXT,
+    "caption": SPEECH,
+    "answer": SPEECH,
+}
+
 
 def add_commands(commands: Commands) -> None:
     """The commands over the tasks of the paper."""
@@ -52,13 +65,35 @@ def _add_evaluate(commands: Commands) -> None:
     add("--max-missing", type=float, help="share of clips that may be missing; default 0.05")
     add("--random-encoder", action="store_true", help="a baseline: random weights")
     add("--seed", type=int)
+    _add_language(command)
+
+
+def _add_language(command: argparse.ArgumentParser) -> None:
+    add = command.add_argument_group("captions and answers").add_argument
+    add("--language-model", help="KerasHub preset of a causal language model, or its folder")
+    add("--resampler", help="file written by `train-captioner`, for this encoder and this model")
+    add("--prompt", help="of captions: the text that they go on with; default: none")
+    add("--shots", type=int, help="answered questions before each question; default 2")
+    add("--choose-shots", action="store_true", help="draw them, not those that the paper prints")
+    add(
+        "--vocabulary",
+        nargs="+",
+        type=int,
+        metavar="K",
+        help="choose among the K most frequent answers of one token; of several K the validation "
+        "questions choose. Default: the model says what it likes",
+    )
+    add("--wordnet", help="folder of WordNet, for WUPS; default: that of nltk")
+    add("--beams", dest="num_beams", type=int, help="1 (default) takes the likeliest token")
+    add("--max-tokens", type=int, help="of a caption or an answer; default 32")
 
 
 def _evaluate(options: argparse.Namespace) -> int:
+    from keras_videoprism.commands.evaluate.language import Language
+    from keras_videoprism.commands.evaluate.protocol import Recipe
     from keras_videoprism.commands.evaluate.run import evaluate
-    from keras_videoprism.commands.evaluate.tasks import Recipe
 
-    names = {*inspect.signature(evaluate).parameters, *Recipe._fields}
+    names = {*inspect.signature(evaluate).parameters, *Recipe._fields, *Language._fields}
     given = {name: value for name, value in vars(options).items() if name in names}
     if "views" in given:
         given["views"] = (*given["views"],)
@@ -70,11 +105,14 @@ def _evaluate(options: argparse.Namespace) -> int:
 
 def _summary(result: dict) -> str:
     """The number, the paper's, chance, and what was left out."""
+    from keras_videoprism.commands.result_page import unit
+
     metrics, headline = result["metrics"], result["headline"]
     lines = [f"{result['title']}, {result['method']}, {result['preset']}:"]
-    lines += [f"  {name}: {100 * value:.1f} %" for name, value in metrics.items()]
+    lines += [f"  {name}: {100 * value:.1f}{unit(name)}" for name, value in metrics.items()]
     lines += [
-        f"  {headline} of {row['model']}, {row['method']}: {row['value']} % ({row['source']})"
+        f"  {headline} of {row['model']}, {row['method']}: {row['value']}{unit(headline)} "
+        f"({row['source']})"
         for row in result["paper"]
     ]
     lines += [
@@ -114,8 +152,8 @@ def _list_tasks(options: argparse.Namespace) -> int:
 
     from keras_videoprism.commands.evaluate.tasks import TASKS
 
-    table = Table("task", "data set", "metric", "files in the data folder")
+    table = Table("task", "data set", "metric", "needs", "files in the data folder")
     for name, task in TASKS.items():
-        table.add_row(name, task.title, task.headline, ", ".join(task.files))
+        table.add_row(name, task.title, task.headline, NEEDS[task.kind], ", ".join(task.files))
     Console().print(table)
     return DONE

@@ -37,6 +37,14 @@ class Choices(NamedTuple):
     test: list[Question]
 
 
+class Questions(NamedTuple):
+    """Open questions to test on; the answers of the others make shots and a vocabulary."""
+
+    train: list[Question]
+    validation: list[Question]
+    test: list[Question]
+
+
 class Boxed(NamedTuple):
     """Key frames with boxes; `scored` are the ids of the classes that the metric counts.
 
@@ -59,7 +67,7 @@ class Segmented(NamedTuple):
     classes: list[str]
 
 
-Data = Labelled | Captioned | Choices | Boxed | Segmented
+Data = Labelled | Captioned | Choices | Questions | Boxed | Segmented
 
 
 def kinetics(data: Path, videos: Path) -> Labelled:
@@ -203,16 +211,39 @@ def captions(parser: Callable, file: str, **options: Any) -> Callable[[Path, Pat
     return lambda data, videos: Captioned(parser(data / file, videos, **options))
 
 
+NEXTQA_MAPPING = "map_vid_vidorID.json"
+
+
 def nextqa(data: Path, videos: Path) -> Choices:
-    mapping = data / "map_vid_vidorID.json"
-    return Choices(
-        annotations.nextqa(
-            data / "val.csv",
-            videos,
-            mapping=mapping if mapping.exists() else None,
-            subset=data / "atp-hard-ct4.txt",
-        )
+    mapping, subset = _if_there(data / NEXTQA_MAPPING), data / "atp-hard-ct4.txt"
+    return Choices(annotations.nextqa(data / "val.csv", videos, mapping=mapping, subset=subset))
+
+
+def nextqa_open(data: Path, videos: Path) -> Questions:
+    """Of the questions to test on, many have a second right answer in a file of its own."""
+    mapping = _if_there(data / NEXTQA_MAPPING)
+    second = _if_there(data / "add_reference_answer_test.json")
+    train, validation, test = (
+        annotations.nextqa_open(data / f"{part}.csv", videos, mapping=mapping, references=found)
+        for part, found in (("train", None), ("val", None), ("test", second))
     )
+    return Questions(train, validation, test)
+
+
+def _if_there(file: Path) -> Path | None:
+    return file if file.exists() else None
+
+
+QA_FILES = ("train_qa.json", "val_qa.json", "test_qa.json")
+
+
+def msrvtt_qa(data: Path, videos: Path) -> Questions:
+    return Questions(*(annotations.msrvtt_qa(data / file, videos) for file in QA_FILES))
+
+
+def msvd_qa(data: Path, videos: Path) -> Questions:
+    mapping = data / "youtube_mapping.txt"
+    return Questions(*(annotations.msvd_qa(data / file, mapping, videos) for file in QA_FILES))
 
 
 def charades_sta(data: Path, videos: Path) -> Choices:

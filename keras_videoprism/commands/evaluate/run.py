@@ -10,11 +10,20 @@ import keras
 import numpy as np
 
 from keras_videoprism import presets
+from keras_videoprism.commands.answers_page import draw_answers, write_answers
 from keras_videoprism.commands.embed import read_clip
-from keras_videoprism.commands.evaluate import boxes, classify, segments, text
+from keras_videoprism.commands.evaluate import answer, boxes, caption, classify, segments, text
 from keras_videoprism.commands.evaluate.encode import Clips, Place
+from keras_videoprism.commands.evaluate.language import (
+    OPTIONS,
+    Language,
+    Speaker,
+    check_language,
+    load_captioner,
+)
 from keras_videoprism.commands.evaluate.outcome import Outcome
-from keras_videoprism.commands.evaluate.tasks import Task, load_task
+from keras_videoprism.commands.evaluate.protocol import Task
+from keras_videoprism.commands.evaluate.tasks import load_task
 from keras_videoprism.commands.evaluate.training import Training
 from keras_videoprism.commands.result_page import write_result_page
 from keras_videoprism.data.atomic import atomic_path
@@ -23,8 +32,10 @@ from keras_videoprism.evaluation.paper import find_results
 from keras_videoprism.heads.adaptation import METHODS
 from keras_videoprism.models import VideoPrism, VideoPrismLvT
 
-RESULT_FILE, PAGE_FILE = "result.json", "result.html"
+RESULT_FILE, PAGE_FILE, ANSWERS_FILE = "result.json", "result.html", "answers.jsonl"
 ZERO_SHOT = ("retrieve", "zero_shot", "choose")
+LANGUAGE = (*OPTIONS,)
+UNTRAINED = (*ZERO_SHOT, *LANGUAGE)
 ADAPTED: dict[str, Callable[..., Outcome]] = {
     "classify": classify.classify,
     "boxes": boxes.detect,
@@ -53,7 +64,7 @@ def evaluate(
     max_missing: float = 0.05,
     random_encoder: bool = False,
     seed: int = 0,
-    **recipe: Any,
+    **options: Any,
 ) -> dict[str, Any]:
     """Run a task of Table 12 by the paper's protocol; what is not given comes from its recipe.
 
@@ -63,8 +74,8 @@ def evaluate(
     Args:
         task: key of `TASKS`.
         data: folder of the data set's annotation files.
-        preset: of a `VideoPrism`, or, for zero-shot tasks, a `VideoPrismLvT` with tokenizer.
-        output: folder for `result.json` and `result.html`.
+        preset: of a `VideoPrism`, or, to compare with texts, a `VideoPrismLvT` with tokenizer.
+        output: folder for `result.json` and `result.html`, and of a language model `answers.jsonl`.
         method: "frozen", "mlap", "adapter" or "finetune"; not of zero-shot tasks.
         variant: of the classifier: "paper", "released" or "tensorflow".
         videos: folder of the videos; default: `videos` in `data`.
@@ -80,9 +91,10 @@ def evaluate(
         long_texts: what is done with texts longer than the tower reads, see `embed_texts`.
         max_missing: share of the clips that may be missing or damaged.
         random_encoder: take the encoder with random weights, as a baseline.
-        seed: of the head, its training and a random encoder.
-        **recipe: other values of `Recipe` than the task's, such as `epochs`, `batch_size`,
-            `num_frames`, or `views`: (windows in time, crops in space) to test with.
+        seed: of the head, its training and a random encoder, and of shots that are drawn.
+        **options: values of `Language`, for captions and answers: `language_model` and `resampler`
+            are needed; and other values of `Recipe` than the task's, such as `epochs`,
+            `batch_size`, `num_frames`, or `views`: (windows in time, crops in space) to test with.
 
     Returns:
         The content of `result.json`.
@@ -90,10 +102,12 @@ def evaluate(
     Raises:
         ValueError: what the task, the data or the model do not allow; nothing was computed then.
     """
-    definition, found = load_task(task, data, videos, **recipe)
-    options = method, variant, learning_rates, weight_decays, through_encoder, cache_dtype, seed
-    training = Training(definition.recipe, *options)
+    asked = {name: options.pop(name) for name in Language._fields if name in options}
+    definition, found = load_task(task, data, videos, **options)
+    how = method, variant, learning_rates, weight_decays, through_encoder, cache_dtype, seed
+    training, language = Training(definition.recipe, *how), Language(**asked)
     _check_options(definition, training, long_texts)
+    check_language(definition, language)
     keras.utils.set_random_seed(seed)
     model = presets.from_preset(preset, load_weights=not random_encoder)
     encoder = _check_model(model, definition, preset)
@@ -101,11 +115,13 @@ def evaluate(
     folder = (Path(work) if work else Path(output) / "work") / task
     clips = _clips(definition, encoder, image_size)
     place = Place(folder / "records", folder / _folder_name(origin), clips, max_missing)
-    if definition.kind in ZERO_SHOT:
+    if definition.kind in LANGUAGE:
+        outcome = _speak(encoder, definition, found, place, training, language)
+    elif definition.kind in ZERO_SHOT:
         outcome = _zero_shot(model, definition, found, place, prompts, long_texts)
     else:
         outcome = ADAPTED[definition.kind](encoder, definition, found, place, training)
-    result = _result(task, definition, origin, training, clips, outcome)
+    result = _result(task, definition, origin, training, language, clips, outcome)
     _write(Path(output), result, outcome)
     return result
 
@@ -129,7 +145,10 @@ def _check_options(task: Task, training: Training, long_texts: str) -> None:
         raise ValueError(f"method must be one of {METHODS}, received {training.method!r}")
     if long_texts not in text.LONG_TEXTS:
         raise ValueError(f"long_texts must be one of {text.LONG_TEXTS}, received {long_texts!r}")
-    if task.kind in ZERO_SHOT and training != Training(task.recipe, seed=training.seed):
+    plain = Training(task.recipe, seed=training.seed)
+    if task.kind in LANGUAGE:  # prefixes are cached
+        plain = plain._replace(cache_dtype=training.cache_dtype)
+    if task.kind in UNTRAINED and training != plain:
         raise ValueError(
             f"{task.title}: nothing is trained; leave out how a head is: method, variant, "
             "learning_rates, weight_decays, through_encoder, cache_dtype"
@@ -156,7 +175,7 @@ def _clips(task: Task, encoder: VideoPrism, image_size: int | None) -> Clips:
     recipe = task.recipe
     num_frames = recipe.num_frames or encoder.position_shape[0]
     size = (image_size, image_size) if image_size else encoder.image_size
-    if task.kind in ZERO_SHOT:  # a single view (Table 4)
+    if task.kind in UNTRAINED:  # a single view (Table 4)
         return Clips(num_frames, size)
     many_views = task.kind == "classify" and recipe.views != (1, 1)
     return Clips(
@@ -183,12 +202,45 @@ def _zero_shot(
     return run(model, found, place, long_texts)
 
 
+def _speak(
+    encoder: VideoPrism,
+    task: Task,
+    found: Any,
+    place: Place,
+    training: Training,
+    language: Language,
+) -> Outcome:
+    captioner = load_captioner(encoder, language)
+    sizes = training.recipe.batch_size, training.cache_dtype
+    speaker = Speaker(captioner, language, place, *sizes)
+    if task.kind == "caption":
+        return caption.caption(speaker, found)
+    return answer.answer(speaker, task, found, training.seed)
+
+
+def _method(task: Task, training: Training, language: Language) -> str:
+    """As the paper's rows have it."""
+    if task.kind == "answer":
+        return f"{language.shots}_shot_{'closed' if language.vocabulary else 'open'}"
+    return "zero_shot" if task.kind in UNTRAINED else training.method
+
+
 def _result(
-    name: str, task: Task, origin: str, training: Training, clips: Clips, outcome: Outcome
+    name: str,
+    task: Task,
+    origin: str,
+    training: Training,
+    language: Language,
+    clips: Clips,
+    outcome: Outcome,
 ) -> dict[str, Any]:
     """What `result.json` holds."""
     settings: dict[str, Any] = {}
-    if task.kind not in ZERO_SHOT:
+    if task.kind in LANGUAGE:
+        names = ("language_model", "resampler", *OPTIONS[task.kind])
+        settings = {name: getattr(language, name) for name in names}
+        settings["cache_dtype"] = training.cache_dtype
+    elif task.kind not in ZERO_SHOT:
         settings = {**training.recipe._asdict(), **training._asdict(), "cached": training.cached}
         settings["learning rates and weight decays"] = training.pairs
         del settings["recipe"], settings["learning_rates"], settings["weight_decays"]
@@ -196,7 +248,7 @@ def _result(
     return {
         "task": name,
         "title": task.title,
-        "method": "zero_shot" if task.kind in ZERO_SHOT else training.method,
+        "method": _method(task, training, language),
         "preset": origin,
         "metrics": outcome.metrics,
         "headline": task.headline,
@@ -222,6 +274,8 @@ def _write(output: Path, result: dict[str, Any], outcome: Outcome) -> None:
             found.append(frames)
         return found
 
+    if outcome.answers:
+        write_answers(output / ANSWERS_FILE, outcome.answers)
     names = [row.name for row in outcome.rows]
     write_result_page(
         output / PAGE_FILE,
@@ -231,4 +285,5 @@ def _write(output: Path, result: dict[str, Any], outcome: Outcome) -> None:
         class_names=outcome.classes or None,
         clip_names=names or None,
         frames_of=frames_of if names else None,
+        sections=draw_answers(outcome.answers, frames_of),
     )

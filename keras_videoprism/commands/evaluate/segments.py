@@ -17,7 +17,7 @@ from keras_videoprism.commands.evaluate.encode import (
 )
 from keras_videoprism.commands.evaluate.loaders import Segmented
 from keras_videoprism.commands.evaluate.outcome import Outcome
-from keras_videoprism.commands.evaluate.tasks import Recipe, Task
+from keras_videoprism.commands.evaluate.protocol import Recipe, Task
 from keras_videoprism.commands.evaluate.training import (
     FROZEN,
     Training,

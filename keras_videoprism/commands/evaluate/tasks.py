@@ -1,72 +1,19 @@
 """The tasks of Table 12: which files each reads, and by which protocol it is scored.
 
 A task reads the annotation files of its data set, by their own names, in one folder, and the videos
-in its folder `videos`. Captioning and question answering need a language model and are not here.
+in its folder `videos`.
 """
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 from keras_videoprism.commands.evaluate import loaders
 from keras_videoprism.commands.evaluate.loaders import Data, Labelled
+from keras_videoprism.commands.evaluate.protocol import Recipe, Task
 from keras_videoprism.data import annotations
 from keras_videoprism.data.annotations.files import File
-from keras_videoprism.data.annotations.segments import WINDOW_SECONDS
 from keras_videoprism.data.demo_scenes import COLOURS, DIRECTIONS, KINDS
-
-
-class Recipe(NamedTuple):
-    """How a head is trained and tested (VideoGLUE, Tables 10 to 12, and its public configuration).
-
-    fps: of the frames that are stored, so that successive ones have the data set's stride; None
-    spreads the frames over the clip. views: (windows in time, crops in space) to test with.
-    """
-
-    epochs: int = 50
-    batch_size: int = 256
-    frozen_rate: float = 1e-4
-    finetune_rate: float = 1e-4
-    warmup_share: float = 0.05
-    weight_decay: float = 1e-5
-    dropout: float = 0.5
-    label_smoothing: float = 0.1
-    layer_decay: float = 1.0
-    fps: float | None = None
-    train_sampling: str = "random_window"
-    test_sampling: str = "window"
-    views: tuple[int, int] = (4, 3)
-    flip: bool = True
-    augment: str | None = "inception"  # of clips to train on, see `data.sample.CROPS`
-    strong: bool = False  # RandAugment, mixup and CutMix, where the whole encoder is trained
-    num_frames: int | None = None  # of the paper; None: of the encoder
-    # Temporal localisation: seconds of a window and from one to the next, time steps of a video,
-    # width of the detector, rate of the classifier of videos.
-    window: float = WINDOW_SECONDS
-    window_step: float = WINDOW_SECONDS
-    temporal_scale: int = 100
-    detector_dim: int = 256
-    classifier_rate: float = 1e-3
-
-
-class Task(NamedTuple):
-    """A row of Table 12.
-
-    kind: what is done: `classify`, `zero_shot`, `retrieve`, `choose`, `boxes` or `segments`.
-    files: annotation files that must be there. load: function of them. headline: the metric that
-    stands for the task. multi_label: several classes a clip. left_out: names of background classes
-    that the metric does not count. loss: "cross_entropy" or "equalization".
-    """
-
-    title: str
-    kind: str
-    headline: str
-    files: tuple[str, ...]
-    load: Callable[[Path, Path], Data]
-    recipe: Recipe = Recipe()
-    multi_label: bool = False
-    left_out: tuple[str, ...] = ()
-    loss: str = "cross_entropy"
 
 
 def load_task(
@@ -140,6 +87,14 @@ _ACTIVITYNET_RECIPE = Recipe(epochs=10, batch_size=32, frozen_rate=4e-3, weight_
 _SCIENCE_RECIPE = Recipe(
     epochs=50, frozen_rate=5e-5, train_sampling="uniform", test_sampling="uniform", views=(1, 1)
 )
+# Clips, or questions, that pass the language model together; nothing is trained.
+_LANGUAGE_RECIPE = Recipe(batch_size=16)
+# Footnote 2 of the paper.
+_MSRVTT_SHOTS = (("who is talking to his family?", "man"), ("what is a woman doing?", "talk"))
+_MSVD_SHOTS = (
+    ("who is using a wrench on a pipe fitting?", "man"),
+    ("who breaks an egg into a bowl?", "woman"),
+)
 _DEMO_RECIPE = Recipe(
     augment=None,
     epochs=30,
@@ -152,6 +107,12 @@ _DEMO_RECIPE = Recipe(
     views=(1, 1),
     flip=False,
 )
+
+
+def _captions(title: str, file: str, parser: Callable, **options: Any) -> Task:
+    load = loaders.captions(parser, file, **options)
+    return Task(f"{title}, captions", "caption", "cider", (file,), load, _LANGUAGE_RECIPE)
+
 
 TASKS = {
     # Video-only understanding: VideoGLUE.
@@ -286,6 +247,40 @@ TASKS = {
         "accuracy",
         ("charades_sta_test.txt",),
         loaders.charades_sta,
+    ),
+    # Zero-shot, with a language model.
+    "msrvtt_captions": _captions(
+        "MSR-VTT", "test_videodatainfo.json", annotations.msrvtt, split="test"
+    ),
+    "vatex_captions": _captions("VATEX", "vatex_public_test_english_v1.1.json", annotations.vatex),
+    "youcook2_captions": _captions(
+        "YouCook2", "youcookii_annotations_trainval.json", annotations.youcook2, subset="validation"
+    ),
+    "msrvtt_qa": Task(
+        "MSRVTT-QA",
+        "answer",
+        "accuracy",
+        loaders.QA_FILES,
+        loaders.msrvtt_qa,
+        _LANGUAGE_RECIPE,
+        shots=_MSRVTT_SHOTS,
+    ),
+    "msvd_qa": Task(
+        "MSVD-QA",
+        "answer",
+        "accuracy",
+        (*loaders.QA_FILES, "youtube_mapping.txt"),
+        loaders.msvd_qa,
+        _LANGUAGE_RECIPE,
+        shots=_MSVD_SHOTS,
+    ),
+    "nextqa_open": Task(
+        "NExT-QA, open questions",
+        "answer",
+        "wups",
+        ("train.csv", "val.csv", "test.csv"),
+        loaders.nextqa_open,
+        _LANGUAGE_RECIPE,
     ),
     # Science.
     "fly_vs_fly": Task(

@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 import keras
 import numpy as np
 
-from keras_videoprism.commands.evaluate.tasks import Recipe
+from keras_videoprism.commands.evaluate.protocol import Recipe
 from keras_videoprism.models import VideoPrism
 from keras_videoprism.training.layer_decay import LayerDecayAdamW, encoder_depths
 from keras_videoprism.training.recipes import warmup_cosine_decay

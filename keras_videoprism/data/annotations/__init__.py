@@ -2,8 +2,9 @@
 
 Each function takes the data set's own files and the folder of its videos, and returns `Row`s that
 `write_records` takes; those for questions and boxes return `Question`s and `KeyFrame`s, which have
-a row each. Class ids follow the data set's own order, or the sorted names where it has none.
-Nothing is downloaded; a missing video is for the writer to list.
+a row each (`question_rows` makes rows with prompts). Class ids follow the data set's own order, or
+the sorted names where it has none. Nothing is downloaded; a missing video is for the writer to
+list.
 
 | function | files, for example | train / val / test | classes | metric |
 |---|---|---|---|---|
@@ -27,6 +28,7 @@ Nothing is downloaded; a missing video is for the writer to list.
 | `nextqa_open` | `test.csv` of NExT-OE | 37,523 / 5,343 / 9,178 | - | WUPS |
 | `msrvtt_qa` | `test_qa.json` | ? / ? / ? | - | top-1 |
 | `msvd_qa` | `test_qa.json`, `youtube_mapping.txt` | ? / ? / ? | - | top-1 |
+| `vqav2` | `v2_OpenEnded_.._questions.json`, annotations | ? / ? / - | - | accuracy |
 | `fly_vs_fly` | `movie1_actions.mat`, `movie1_track.mat` | ? / ? / ? | 6 m | mAP |
 | `treba_flies` | `fly_train_keypoints.npz` | ? / ? / ? | 6 m | mAP |
 | `calms21` | `calms21_task1_train.json` | 70 / - / ? | 4 (3) | mAP |
@@ -37,14 +39,34 @@ Nothing is downloaded; a missing video is for the writer to list.
 | `yt_temporal_180m` | JSON lines, one a video | 87.8M / - / - | - | - |
 | `videocc` | `video_cc_public.csv` | 191.1M / - / - | - | - |
 | `wts70m` | CSV made by hand | 55.1M / - / - | - | - |
+| `read_manifest` | Video Storytelling, by hand | 3K / - / - | - | - |
+| `tacos` | `train.json` | 4K / - / - | - | - |
+| `youdescribe` | CSV | 19K / - / - | - | - |
+| `charades`, `charades_sta` | above | 20K / - / - | - | - |
+| `coin` | `COIN.json` | 24K / - / - | - | - |
+| `vitt` | `ViTT-annotations.json` | 35K / - / - | - | - |
+| `localized_narratives` | `OVIS_train.jsonl` | 37K / - / - | - | - |
+| `epic_kitchens` | `EPIC_100_train.csv` | 67K / - / - | - | - |
+| `read_manifest` | Spoken Moments in Time, by hand | 481K / - / - | - | - |
+| `ego4d` | `narration.json` | 3.8M / - / - | - | - |
 
 Sizes count videos, clips or questions, b: boxes in key frames; "?" is a number that neither the
 paper nor our other sources give, "-" none. K400, MiT, SSv2, Charades, ActivityNet and both AVAs
-have those of VideoGLUE, the last four those of Table 1. In `classes`, m is multi-label, and in
-brackets stand the classes that the metric counts. Metrics are those of Table 12; ATP-Hard has
-2,269 questions of the validation part of NExT-QA.
+have those of VideoGLUE, the four from `internvid` on those of Table 1, the ten behind them (the
+Academic-Corpus) those of Table 20. In `classes`, m is multi-label, and in brackets stand those that
+the metric counts. Metrics are those of Table 12; ATP-Hard has 2,269 questions of the validation
+part of NExT-QA.
 """
 
+from keras_videoprism.data.annotations.academic import (
+    coin,
+    ego4d,
+    epic_kitchens,
+    localized_narratives,
+    tacos,
+    vitt,
+    youdescribe,
+)
 from keras_videoprism.data.annotations.behaviour import calms21, crim13, kabr
 from keras_videoprism.data.annotations.boxes import Box, KeyFrame, ava, ava_kinetics, chimpact
 from keras_videoprism.data.annotations.captions import (
@@ -77,6 +99,8 @@ from keras_videoprism.data.annotations.questions import (
     msvd_qa,
     nextqa,
     nextqa_open,
+    question_rows,
+    vqav2,
 )
 from keras_videoprism.data.annotations.segments import (
     SegmentedVideo,
@@ -102,12 +126,16 @@ __all__ = [
     "charades",
     "charades_sta",
     "chimpact",
+    "coin",
     "crim13",
     "diving48",
+    "ego4d",
+    "epic_kitchens",
     "fly_vs_fly",
     "internvid",
     "kabr",
     "kinetics",
+    "localized_narratives",
     "moments",
     "msrvtt",
     "msrvtt_1ka",
@@ -115,14 +143,19 @@ __all__ = [
     "msvd_qa",
     "nextqa",
     "nextqa_open",
+    "question_rows",
     "sentence_clips",
     "ssv2",
     "ssv2_subset",
+    "tacos",
     "treba_flies",
     "vatex",
     "videocc",
+    "vitt",
+    "vqav2",
     "window_clips",
     "wts70m",
     "youcook2",
+    "youdescribe",
     "yt_temporal_180m",
 ]

@@ -3,6 +3,7 @@
 import csv
 import json
 import math
+import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
@@ -122,3 +123,11 @@ def clip(
         raise ValueError(f"needs 0 <= start < end, has start={start}, end={end}")
     texts = tuple(text.strip() for text in captions if text.strip())
     return Row(Path(videos) / name, name, texts, tuple(labels), start, end)
+
+
+def seconds(timestamp: str) -> float:
+    """Seconds of `hours:minutes:seconds`."""
+    match = re.fullmatch(r"(\d+):([0-5]\d):([0-5]\d(?:\.\d+)?)", timestamp)
+    if not match:
+        raise ValueError(f"expected a time such as 00:03:10.567, received {timestamp!r}")
+    return 3600 * int(match[1]) + 60 * int(match[2]) + float(match[3])

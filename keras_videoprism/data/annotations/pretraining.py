@@ -8,7 +8,14 @@ import re
 from collections.abc import Sequence
 from itertools import chain
 
-from keras_videoprism.data.annotations.files import File, clip, read_csv, read_jsonl, rows_of
+from keras_videoprism.data.annotations.files import (
+    File,
+    clip,
+    read_csv,
+    read_jsonl,
+    rows_of,
+    seconds,
+)
 from keras_videoprism.data.annotations.transcripts import Word, corrected, sentence_clips
 from keras_videoprism.data.manifest import Row
 
@@ -23,7 +30,7 @@ def internvid(file: File, videos: File) -> list[Row]:
     """
 
     def row(entry: dict) -> Row:
-        start, end = _seconds(entry["Start_timestamp"]), _seconds(entry["End_timestamp"])
+        start, end = seconds(entry["Start_timestamp"]), seconds(entry["End_timestamp"])
         name = f"{youtube_id(entry['YoutubeID'])}.mp4"
         return clip(videos, name, [entry["Caption"]], start=start, end=end)
 
@@ -103,14 +110,6 @@ def _denoised(words: list[Word], spans: Sequence[dict]) -> list[Word]:
         result += corrected(words[first:last], span["cleanasr"])
         first = last
     return result + words[first:]
-
-
-def _seconds(timestamp: str) -> float:
-    """Seconds of `hours:minutes:seconds`."""
-    match = re.fullmatch(r"(\d+):([0-5]\d):([0-5]\d(?:\.\d+)?)", timestamp)
-    if not match:
-        raise ValueError(f"expected a time such as 00:03:10.567, received {timestamp!r}")
-    return 3600 * int(match[1]) + 60 * int(match[2]) + float(match[3])
 
 
 def youtube_id(text: str) -> str:

@@ -1,10 +1,12 @@
-"""Questions about videos (Table 12: QA, and NExT-QA ATP-Hard as a choice among texts).
+"""Questions about videos and images (Table 12, Appendix G).
 
-A `Row` holds no question: these functions return a `Question` for each, in the order of the file.
-Many ask about one video; `dict.fromkeys(question.row for question in questions)` has each row once.
+These functions return a `Question` for each, in the order of the file. To evaluate,
+`dict.fromkeys(question.row for question in questions)` has each row once; to train a captioner,
+`question_rows` has each once with all its questions as prompts.
 """
 
 import re
+from collections.abc import Iterable
 from typing import NamedTuple
 
 from keras_videoprism.data.annotations.files import (
@@ -13,17 +15,20 @@ from keras_videoprism.data.annotations.files import (
     pairs,
     read_csv,
     read_json,
+    read_keys,
     read_text,
     rows_of,
 )
 from keras_videoprism.data.manifest import Row
 
+QUESTION = "question: {} answer:"  # footnote 2 of the paper
+
 
 class Question(NamedTuple):
     """A question about a clip.
 
-    `answers` are those that count as right, `choices` the texts to choose from, none for open
-    questions; `kind` is the data set's own, such as `CW` (causal, why).
+    `answers` are those that count as right, the best first, `choices` the texts to choose from,
+    none for open questions; `kind` is the data set's own, such as `CW` (causal, why).
     """
 
     row: Row
@@ -136,3 +141,47 @@ def msvd_qa(file: File, mapping: File, videos: File) -> list[Question]:
         return Question(row, entry["question"], (entry["answer"],))
 
     return rows_of(file, read_json(file), question)
+
+
+def vqav2(questions: File, annotations: File, images: File) -> list[Question]:
+    """VQAv2 (Goyal et al., 2017): questions about images of COCO, as clips of one frame.
+
+    The first of the `answers` is the most frequent one; the ten that people gave follow, which the
+    data set's own accuracy counts. The kind is `yes/no`, `number` or `other`.
+
+    Args:
+        questions: v2_OpenEnded_mscoco_train2014_questions.json, or that of val2014.
+        annotations: v2_mscoco_train2014_annotations.json, or that of val2014.
+        images: has `COCO_train2014_<image id>.jpg`, the id in twelve digits.
+    """
+    entries, part = read_keys(questions, "questions", "data_subtype")
+    (annotated,) = read_keys(annotations, "annotations")
+    found = dict(rows_of(annotations, annotated, lambda entry: (entry["question_id"], entry)))
+
+    def question(entry: dict) -> Question:
+        annotation = found[entry["question_id"]]
+        given = (answer["answer"] for answer in annotation["answers"])
+        answers = (annotation["multiple_choice_answer"], *given)
+        row = clip(images, f"COCO_{part}_{entry['image_id']:012d}.jpg")
+        return Question(row, entry["question"], answers, kind=annotation["answer_type"])
+
+    return rows_of(questions, entries, question)
+
+
+def question_rows(questions: Iterable[Question]) -> list[Row]:
+    """Each row of the questions once, with them as prompts and their first answers as captions.
+
+    Raises:
+        ValueError: a question or its answer is empty.
+    """
+    pairs_of: dict[Row, list[tuple[str, str]]] = {}
+    for row, question, answers, *_ in questions:
+        answer = answers[0].strip() if answers else ""
+        if not question.strip() or not answer:
+            raise ValueError(f"{row.name}: the question {question!r} or its answer is empty")
+        pairs_of.setdefault(row, []).append((QUESTION.format(question.strip()), answer))
+    rows = []
+    for row, found in pairs_of.items():
+        prompts, captions = zip(*found, strict=True)
+        rows.append(row._replace(prompts=prompts, captions=captions))
+    return rows

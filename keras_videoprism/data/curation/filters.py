@@ -7,6 +7,7 @@ whose frames do not change and videos that are mostly talking heads. It gives no
 
 import math
 from collections.abc import Callable, Mapping
+from itertools import compress
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -134,11 +135,10 @@ def grounding_filter(
         if not row.captions:
             return row
         cosines = embed_texts(row.captions) @ embedding
-        fitting = [
-            text for text, c in zip(row.captions, cosines, strict=True) if c >= min_grounding
-        ]
+        fits = cosines >= min_grounding
+        captions, prompts = (tuple(compress(texts, fits)) for texts in (row.captions, row.prompts))
         fault = out_of_range("grounding", float(cosines.max()), min_grounding)
-        return fault or row._replace(captions=tuple(fitting))
+        return fault or row._replace(captions=captions, prompts=prompts)
 
     return judge
 

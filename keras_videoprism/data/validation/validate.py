@@ -117,7 +117,11 @@ def _problems(
         if shape != size:
             yield f"frame {number} is {shape}, the record says {size}"
             break
-    yield from _text_problems(clip[schema.CAPTIONS], require_caption)
+    if require_caption and not clip[schema.CAPTIONS]:
+        yield "no caption"
+    yield from _text_problems("caption", clip[schema.CAPTIONS])
+    prompts = [prompt for prompt in clip[schema.PROMPTS] if prompt]  # "" says: none
+    yield from _text_problems("prompt", prompts)
     labels = clip[schema.LABELS]
     if labels and min(labels) < 0:
         yield f"labels {labels} are not all 0 or more"
@@ -127,16 +131,14 @@ def _problems(
         yield f"labels {labels} repeat"
 
 
-def _text_problems(captions: list[bytes], require_caption: bool) -> Iterator[str]:
-    if require_caption and not captions:
-        yield "no caption"
-    for caption in captions:
+def _text_problems(name: str, texts: list[bytes]) -> Iterator[str]:
+    for encoded in texts:
         try:
-            text = caption.decode()
+            text = encoded.decode()
         except UnicodeDecodeError:
-            yield "a caption is not UTF-8"
+            yield f"a {name} is not UTF-8"
             continue
         if not text.strip():
-            yield "a caption is empty"
+            yield f"a {name} is empty"
         if len(text) > MAX_CAPTION:
-            yield f"a caption has {len(text)} characters"
+            yield f"a {name} has {len(text)} characters"

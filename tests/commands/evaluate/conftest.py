@@ -8,6 +8,7 @@ from typing import Any
 import keras
 import numpy as np
 import pytest
+from keras_hub import models as hub
 from PIL import Image
 
 from keras_videoprism import presets
@@ -20,8 +21,10 @@ from keras_videoprism.data.features import (
     plan_features,
     write_shard,
 )
+from keras_videoprism.heads import PerceiverResampler, VideoCaptioner
 from keras_videoprism.models import VideoPrism
 from tests.commands.evaluate.copies import WRITERS, Copy
+from tests.evaluation.test_wups import write_wordnet
 
 TINY = {
     "patch_size": 8,
@@ -39,6 +42,44 @@ def encoder() -> VideoPrism:
     """An encoder with random weights. Not to be trained."""
     keras.utils.set_random_seed(0)
     return VideoPrism(**TINY)
+
+
+def make_language_model(*words: str) -> hub.CausalLM:
+    """A GPT-2 of random weights; its tokens are characters, and these words behind a space."""
+    merges, pieces = [], ["<|endoftext|>", *"abcdefghijklmnopqrstuvwxyz0123456789Ġ?:."]
+    for word in words:
+        for end in range(1, len(word) + 1):
+            merges.append(f"Ġ{word[: end - 1]} {word[end - 1]}")
+            pieces.append(f"Ġ{word[:end]}")
+    merges, pieces = [*dict.fromkeys(merges)], [*dict.fromkeys(pieces)]
+    tokenizer = hub.GPT2Tokenizer({piece: i for i, piece in enumerate(pieces)}, merges)
+    keras.utils.set_random_seed(0)
+    backbone = hub.GPT2Backbone(len(pieces), 1, 2, 8, 8, max_sequence_length=220)
+    return hub.GPT2CausalLM(backbone, hub.GPT2CausalLMPreprocessor(tokenizer))
+
+
+@pytest.fixture(scope="session")
+def captioner(encoder) -> VideoCaptioner:
+    """Of random weights, 3 tokens a video and 220 positions. Not to be trained."""
+    language_model = make_language_model("red", "green", "blue")
+    resampler = PerceiverResampler(8, num_latents=3, num_heads=2, head_dim=4)
+    return VideoCaptioner(encoder, language_model, resampler)
+
+
+@pytest.fixture(scope="session")
+def speech(captioner, tmp_path_factory) -> dict[str, Any]:
+    """Arguments of `evaluate` for tasks with a language model."""
+    folder = tmp_path_factory.mktemp("speech")
+    captioner.prompts.language_model.save_to_preset(folder / "gpt2")
+    captioner.save(folder / "resampler.keras")
+    files = {"language_model": str(folder / "gpt2"), "resampler": str(folder / "resampler.keras")}
+    return {**files, "max_tokens": 3}
+
+
+@pytest.fixture(scope="session")
+def wordnet(tmp_path_factory) -> str:
+    """Folder of a WordNet of a few words."""
+    return str(write_wordnet(tmp_path_factory.mktemp("wordnet")))
 
 
 @pytest.fixture

@@ -179,13 +179,27 @@ def msrvtt(copy: Copy) -> None:
     copy.json("test_videodatainfo.json", {"info": {}, "videos": videos, "sentences": sentences})
 
 
-def vatex(copy: Copy) -> None:
+def vatex(copy: Copy, file: str) -> None:
     entries = []
     for i in CLIPS:
         name = f"abcdefghij{i}_000122_000132"
         colour = copy.video(f"{name}.mp4", i)
         entries.append({"videoID": name, "enCap": [f"{colour} {i}", f"{i} moves"], "chCap": ["?"]})
-    copy.json("vatex_validation_v1.0.json", entries)
+    copy.json(file, entries)
+
+
+def youcook2(copy: Copy) -> None:
+    database = {}
+    for i in range(4):
+        colour = copy.video(f"cook{i}.mp4", i)
+        steps = [
+            {"segment": times, "id": number, "sentence": f"move the {colour} square {number} times"}
+            for number, times in enumerate(([0.0, 0.7], [0.6, 1.5]))
+        ]
+        subset = "validation" if i else "training"
+        content = {"duration": SECONDS, "subset": subset, "recipe_type": "113", "video_url": ""}
+        database[f"cook{i}"] = {**content, "annotations": steps}
+    copy.json("youcookii_annotations_trainval.json", {"database": database})
 
 
 def paragraphs(copy: Copy) -> None:
@@ -209,6 +223,37 @@ def nextqa(copy: Copy) -> None:
         rows.append((*start, *choices))
     copy.table("val.csv", rows)
     copy.text("atp-hard-ct4.txt", "0\n1\n2\n4\n")
+
+
+def nextqa_open(copy: Copy) -> None:
+    header = "video,frame_count,width,height,question,answer,qid,type".split(",")
+    for part in ("train", "val", "test"):
+        rows: list[tuple] = [(*header,)]
+        for i in CLIPS:
+            colour = copy.video(f"0101/{4000 + i // 2}.mp4", 2 * (i // 2))
+            start = (4000 + i // 2, 12, 64, 48, f"what is the number {i}", f"a {colour} square")
+            rows.append((*start, i, ("TN", "DC", "DL", "CW", "CH", "DO")[i]))
+        copy.table(f"{part}.csv", rows)
+    copy.json("map_vid_vidorID.json", {str(4000 + i): f"0101/{4000 + i}" for i in range(3)})
+    copy.json("add_reference_answer_test.json", {"4000": {"0": "the square"}})
+
+
+def video_qa(copy: Copy, name: str) -> None:
+    """MSRVTT-QA and MSVD-QA; `name` of the videos. Each part asks once about each of its clips."""
+    mapping = ""
+    for part, first in (("train", 0), ("val", 20), ("test", 40)):
+        entries = []
+        for i in CLIPS:
+            number = first + i
+            file = name.format(number)
+            colour = copy.video(file, i)
+            mapping += f"{Path(file).stem} vid{number}\n"
+            question = f"which colour has square {i}?"
+            entry = {"answer": colour, "id": number, "question": question, "video_id": number}
+            entries.append(entry)
+        copy.json(f"{part}_qa.json", entries)
+    if name.endswith(".avi"):
+        copy.text("youtube_mapping.txt", mapping)
 
 
 def charades_sta(copy: Copy) -> None:
@@ -312,7 +357,7 @@ WRITERS: dict[str, Callable[[Copy], None]] = {
     "ava_kinetics": ava_kinetics,
     "msrvtt_1ka": msrvtt_1ka,
     "msrvtt": msrvtt,
-    "vatex": vatex,
+    "vatex": lambda copy: vatex(copy, "vatex_validation_v1.0.json"),
     "activitynet_paragraphs": paragraphs,
     "k400_zero_shot": lambda copy: kinetics(copy, {TEST: "val.csv"}),
     "k600_zero_shot": lambda copy: kinetics(copy, {TEST: "val.csv"}),
@@ -321,6 +366,12 @@ WRITERS: dict[str, Callable[[Copy], None]] = {
     "nextqa_atp_hard": nextqa,
     "charades_zero_shot": lambda copy: charades(copy, (TEST,)),
     "charades_sta": charades_sta,
+    "msrvtt_captions": msrvtt,
+    "vatex_captions": lambda copy: vatex(copy, "vatex_public_test_english_v1.1.json"),
+    "youcook2_captions": youcook2,
+    "msrvtt_qa": lambda copy: video_qa(copy, "video{}.mp4"),
+    "msvd_qa": lambda copy: video_qa(copy, "-4wsuPCjDBc_{}_15.avi"),
+    "nextqa_open": nextqa_open,
     "fly_vs_fly": flies,
     "calms21": calms21,
     "crim13_side": lambda copy: crim13(copy, "side"),

@@ -5,7 +5,7 @@ from keras_videoprism.commands.evaluate import adapt as module
 from keras_videoprism.commands.evaluate.adapt import costs, grid_of, sigmoid
 from keras_videoprism.commands.evaluate.classify import make_classifier
 from keras_videoprism.commands.evaluate.encode import Clips, Place
-from keras_videoprism.commands.evaluate.tasks import Recipe
+from keras_videoprism.commands.evaluate.protocol import Recipe
 from keras_videoprism.commands.evaluate.training import Training
 
 

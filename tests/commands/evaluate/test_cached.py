@@ -11,7 +11,7 @@ from keras_videoprism.commands.evaluate.cached import (
     predict_cached,
     train_cached,
 )
-from keras_videoprism.commands.evaluate.tasks import Recipe
+from keras_videoprism.commands.evaluate.protocol import Recipe
 from keras_videoprism.commands.evaluate.training import WEIGHTS, Examples, Training
 from keras_videoprism.commands.features import predict
 from keras_videoprism.heads.adaptation import AdaptedVideoPrism

@@ -6,6 +6,7 @@ import pytest
 
 from keras_videoprism.__main__ import main
 from keras_videoprism.commands.evaluate import run
+from keras_videoprism.commands.evaluate.cli import NEEDS
 from keras_videoprism.commands.evaluate.tasks import TASKS
 
 RESULT = {
@@ -60,8 +61,26 @@ def test_what_was_left_out_is_listed_and_fails(calls, tmp_path, capsys):
     assert "left out: 7, the video is missing, such as ['a.mp4', 'b.mp4']" in printed
 
 
+def test_options_of_a_language_model(calls, tmp_path, capsys):
+    metrics = {"cider": 0.403, "bleu4": 0.2}
+    paper = [{"method": "zero_shot", "model": "M", "value": 40.3, "source": "Table 5"}]
+    calls.result = {**RESULT, "metrics": metrics, "headline": "cider", "paper": paper}
+    options = ["--data", "d", "--preset", "p", "--output", str(tmp_path)]
+    options += ["--language-model", "l", "--resampler", "r.keras", "--beams", "3", "--shots", "0"]
+    options += ["--vocabulary", "100", "250", "--prompt", "see", "--prompts", "video"]
+    assert main(["evaluate", "msrvtt_captions", *options]) == 0
+    expected = {"language_model": "l", "resampler": "r.keras", "num_beams": 3, "shots": 0}
+    expected |= {"vocabulary": [100, 250], "prompt": "see", "prompts": "video"}
+    assert calls[0].items() >= expected.items() and "max_tokens" not in calls[0]
+    printed = capsys.readouterr().out
+    assert "cider: 40.3\n" in printed and "bleu4: 20.0 %" in printed
+    assert "cider of M, zero_shot: 40.3 (Table 5)" in printed
+
+
 def test_list_tasks_names_all_of_them(capsys, monkeypatch):
     monkeypatch.setenv("COLUMNS", "200")
     assert main(["list-tasks"]) == 0
     printed = capsys.readouterr().out
     assert all(name in printed for name in TASKS) and "Diving48_vocab.json" in printed
+    assert {task.kind for task in TASKS.values()} == NEEDS.keys()
+    assert printed.count("language model") == 6

@@ -1,6 +1,7 @@
 import pytest
 
 from keras_videoprism.commands.evaluate import loaders
+from keras_videoprism.commands.evaluate.tasks import TASKS
 from keras_videoprism.data import annotations
 
 
@@ -60,6 +61,29 @@ def test_questions(copies):
     moments = load(loaders.charades_sta, copies("charades_sta")).test
     assert moments[2].choices == ("a green square.", "it goes on moving.")
     assert moments[3].answers == ("it goes on moving.",) and moments[3].row.start == 0.6
+
+
+def test_open_questions(copies):
+    found = load(loaders.nextqa_open, copies("nextqa_open"))
+    assert [len(part) for part in found] == [6, 6, 6]
+    assert found.test[0].answers == ("a blue square", "the square")
+    assert found.train[0].answers == found.test[1].answers == ("a blue square",)
+    assert found.test[2].kind == "DL" and found.test[2].row.name == "0101/4001.mp4"
+    found = load(loaders.msrvtt_qa, copies("msrvtt_qa"))
+    assert [part[0].row.name for part in found] == ["video0.mp4", "video20.mp4", "video40.mp4"]
+    found = load(loaders.msvd_qa, copies("msvd_qa"))
+    assert found.test[5].row.name == "-4wsuPCjDBc_45_15.avi" and found.test[5].answers == ("red",)
+    assert found.validation[2].question == "which colour has square 2?"
+
+
+def test_steps_of_recipes_are_clips(copies):
+    task = TASKS["youcook2_captions"]
+    rows = load(task.load, copies("youcook2_captions")).test
+    assert [(row.name, row.start) for row in rows[:3]] == [
+        ("cook1.mp4", 0.0),
+        ("cook1.mp4", 0.6),
+        ("cook2.mp4", 0.0),
+    ]
 
 
 def test_science(copies):

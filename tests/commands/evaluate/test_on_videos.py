@@ -6,7 +6,7 @@ from keras_videoprism.commands.evaluate.classify import class_targets
 from keras_videoprism.commands.evaluate.encode import Clips, Place, store
 from keras_videoprism.commands.evaluate.loaders import diving48
 from keras_videoprism.commands.evaluate.on_videos import predict_videos, video_batches
-from keras_videoprism.commands.evaluate.tasks import Recipe
+from keras_videoprism.commands.evaluate.protocol import Recipe
 from keras_videoprism.commands.evaluate.training import WEIGHTS, Examples, Training
 
 CLIPS = Clips(4, (24, 24))

@@ -7,8 +7,9 @@ from keras_videoprism import presets
 from keras_videoprism.commands.evaluate import run, segments
 from keras_videoprism.commands.evaluate.encode import FrozenModel
 from keras_videoprism.commands.evaluate.outcome import Outcome
-from keras_videoprism.commands.evaluate.run import ZERO_SHOT, evaluate, paper_rows
+from keras_videoprism.commands.evaluate.run import LANGUAGE, ZERO_SHOT, evaluate, paper_rows
 from keras_videoprism.commands.evaluate.tasks import TASKS
+from keras_videoprism.heads import PerceiverResampler, VideoCaptioner
 from keras_videoprism.models import VideoPrismLvT
 
 SMALL = {"epochs": 1, "batch_size": 4}
@@ -43,17 +44,24 @@ class Guess:
 
 
 @pytest.mark.parametrize("task", TASKS)
-def test_every_task_from_files_to_number(task, copies, models, see_colours, tmp_path, monkeypatch):
+def test_every_task_from_files_to_number(
+    task, copies, models, speech, wordnet, see_colours, tmp_path, monkeypatch
+):
     monkeypatch.setattr(run, "write_result_page", lambda *arguments, **options: None)
     monkeypatch.setattr(segments, "TemporalDetector", Guess)
     definition = TASKS[task]
     preset, options = ("text", {}) if definition.kind in ZERO_SHOT else ("video", SMALL)
+    if task == "nextqa_open":
+        pytest.importorskip("nltk")
+    if definition.kind in LANGUAGE:
+        options = speech | ({"wordnet": wordnet} if task == "nextqa_open" else {})
     result = evaluate(task, copies(task), preset, tmp_path, **options)
     assert result == json.loads((tmp_path / "result.json").read_text())
     assert result["num_examples"] == NUM_EXAMPLES.get(task, 6) and result["excluded"] == []
     assert result["headline"] in result["metrics"]
     assert any(name.startswith("chance") for name in result["metrics"])
     assert all(0 <= value <= 1 for value in result["metrics"].values())
+    assert (tmp_path / "answers.jsonl").exists() == (definition.kind in LANGUAGE)
 
 
 def test_all_but_the_demo_have_a_number_of_the_paper():
@@ -129,12 +137,57 @@ def test_a_random_encoder_is_named(copies, new_models, tmp_path, monkeypatch):
         ("activitynet", "video", {"method": "adapter"}, "method must be one of .*'adapter'"),
         ("activitynet", "video", {"through_encoder": True}, "on cached features"),
         ("activitynet", "video", {"learning_rates": [1, 2]}, "give one learning rate"),
+        ("msvd_qa", "video", {}, r"\['language_model', 'resampler'\] are missing"),
+        ("mit", "video", {"max_tokens": 3}, "has no use for"),
     ],
 )
 def test_wrong_calls_compute_nothing(task, preset, options, message, copies, models, tmp_path):
     with pytest.raises(ValueError, match=message):
         evaluate(task, copies(task), preset, tmp_path, **options)
     assert not list(tmp_path.rglob("*.npy"))
+
+
+@pytest.mark.parametrize(
+    ("task", "options", "message"),
+    [
+        ("msvd_qa", {"method": "mlap"}, "nothing is trained; leave out"),
+        ("msvd_qa", {"max_tokens": 200}, "220 of the model's context"),
+        ("msrvtt_captions", {"prompt": 230 * "a"}, "220 of the model's context"),
+        ("msvd_qa", {"vocabulary": [4]}, "of 4 answers .* there are 3"),
+        ("k400", {}, "Kinetics-400 has no use for"),
+    ],
+)
+def test_wrong_calls_of_a_language_model(task, options, message, copies, models, speech, tmp_path):
+    with pytest.raises(ValueError, match=message):
+        evaluate(task, copies(task), "video", tmp_path, **{**speech, **options})
+    assert not list(tmp_path.rglob("*.npy"))
+
+
+def test_a_resampler_of_another_encoder(copies, models, speech, captioner, tmp_path):
+    resampler = PerceiverResampler(8, num_latents=3, num_heads=2, head_dim=4)
+    other = VideoCaptioner(None, captioner.prompts.language_model, resampler)
+    other.build_resampler(10)
+    other.save(tmp_path / "other.keras")
+    options = {**speech, "resampler": tmp_path / "other.keras"}
+    with pytest.raises(ValueError, match="width 10; received 16"):
+        evaluate("msvd_qa", copies("msvd_qa"), "video", tmp_path, **options)
+
+
+def test_another_vocabulary_costs_no_encoder(copies, models, speech, tmp_path, monkeypatch):
+    """From files to the page; the rows of Table 21 with a closed vocabulary."""
+    found = {}
+    for options in ({"vocabulary": [1, 3]}, {"vocabulary": [3], "shots": 0}):
+        result = evaluate("msvd_qa", copies("msvd_qa"), "video", tmp_path, **speech, **options)
+        found[result["method"]] = result
+        monkeypatch.setattr(FrozenModel, "predict_on_batch", None)
+    assert [*found] == ["2_shot_closed", "0_shot_closed"]
+    assert "{1: " in found["2_shot_closed"]["settings"]["validation accuracy (%) of each size"]
+    paper = {(row["method"], row["value"]) for row in result["paper"]}
+    assert paper >= {("2_shot_open", 36.7), ("0_shot_closed", 43.2), ("2_shot_closed", 47.1)}
+    page = (tmp_path / "result.html").read_text()
+    assert "Best answers" in page and "Asked: which colour has square 0? Right: blue." in page
+    lines = (tmp_path / "answers.jsonl").read_text().splitlines()
+    assert len(lines) == 6 and json.loads(lines[0])["references"] == ["blue"]
 
 
 def test_a_tower_without_tokenizer_is_refused(copies, text_tower, tmp_path, monkeypatch):

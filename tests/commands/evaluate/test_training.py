@@ -2,7 +2,7 @@ import keras
 import numpy as np
 import pytest
 
-from keras_videoprism.commands.evaluate.tasks import Recipe
+from keras_videoprism.commands.evaluate.protocol import Recipe
 from keras_videoprism.commands.evaluate.training import (
     Examples,
     Training,

@@ -7,6 +7,7 @@ from keras_videoprism.data.annotations.files import (
     read_jsonl,
     read_keys,
     rows_of,
+    seconds,
 )
 
 
@@ -85,3 +86,10 @@ def test_wrong_times(times):
 
 def test_empty_captions_are_left_out():
     assert clip("videos", "a.mp4", ["  a ", "", " "]).captions == ("a",)
+
+
+def test_seconds():
+    assert seconds("01:02:03.5") == 3723.5 and seconds("00:00:09") == 9.0
+    for wrong in ("1:60:00", "62.5", "-0:00:01"):
+        with pytest.raises(ValueError, match="expected a time such as"):
+            seconds(wrong)

@@ -4,7 +4,16 @@ import json
 
 import pytest
 
-from keras_videoprism.data.annotations.questions import msrvtt_qa, msvd_qa, nextqa, nextqa_open
+from keras_videoprism.data.annotations.files import clip
+from keras_videoprism.data.annotations.questions import (
+    Question,
+    msrvtt_qa,
+    msvd_qa,
+    nextqa,
+    nextqa_open,
+    question_rows,
+    vqav2,
+)
 
 HEADER = "video,frame_count,width,height,question,answer,qid,type"
 MULTIPLE = (
@@ -111,3 +120,49 @@ def test_msvd_qa(tmp_path):
         msvd_qa(file, write(tmp_path / "map.txt", "a vid1\n"), "msvd")
     with pytest.raises(ValueError, match="val_qa.json, entry 1: .*outside"):
         msvd_qa(file, write(tmp_path / "map.txt", "../a vid1201\n"), "msvd")
+
+
+VQA = {"image_id": 458752, "question": "What is this?", "question_id": 458752000}
+ANNOTATION = {
+    "image_id": 458752,
+    "question_id": 458752000,
+    "question_type": "what is this",
+    "answer_type": "other",
+    "multiple_choice_answer": "net",
+    "answers": [{"answer": "net", "answer_confidence": "maybe", "answer_id": 1}] * 9
+    + [{"answer": "netting", "answer_confidence": "yes", "answer_id": 10}],
+}
+
+
+def vqa(tmp_path, *questions):
+    asked = {"data_type": "mscoco", "data_subtype": "train2014", "questions": [VQA, *questions]}
+    asked = write(tmp_path / "questions.json", asked)
+    return asked, write(tmp_path / "annotations.json", {"annotations": [ANNOTATION]})
+
+
+def test_vqav2(tmp_path):
+    (question,) = vqav2(*vqa(tmp_path), "train2014")
+    assert question.row.name == "COCO_train2014_000000458752.jpg" and question.kind == "other"
+    assert question.answers == ("net", *["net"] * 9, "netting")
+    with pytest.raises(ValueError, match="questions.json, entry 2: no value 7"):
+        vqav2(*vqa(tmp_path, {**VQA, "question_id": 7}), "train2014")
+    with pytest.raises(ValueError, match="annotations.json, entry 1: no value 'question_id'"):
+        file = write(tmp_path / "annotations.json", {"annotations": [{"image_id": 1}]})
+        vqav2(tmp_path / "questions.json", file, "train2014")
+
+
+def test_question_rows():
+    """One row a clip, in the paper's form."""
+    rows = [clip("v", "a.mp4"), clip("v", "b.mp4")]
+    questions = [
+        Question(rows[0], "who? ", ("man", "boy")),
+        Question(rows[1], "what?", ("run",)),
+        Question(rows[0], "where?", (" park ",)),
+    ]
+    first, second = question_rows(questions)
+    assert first.prompts == ("question: who? answer:", "question: where? answer:")
+    assert first.captions == ("man", "park") and first._replace(prompts=(), captions=()) == rows[0]
+    assert second.captions == ("run",)
+    for wrong in (Question(rows[0], " ", ("a",)), Question(rows[0], "who?", ())):
+        with pytest.raises(ValueError, match="a.mp4: the question .* or its answer is empty"):
+            question_rows([wrong])

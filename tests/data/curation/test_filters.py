@@ -77,6 +77,8 @@ def test_captions_that_do_not_fit_are_taken_away():
     assert judge(0.0) == ROW
     assert judge(0.5) == ROW._replace(captions=("two",))
     assert judge(0.9) == Fault("grounding below 0.9", 0.8)
+    asked = ROW._replace(prompts=("one?", "two?"))
+    assert judge(0.5, asked) == ROW._replace(captions=("two",), prompts=("two?",))
     silent = ROW._replace(captions=())
     assert judge(0.9, silent) == silent
 

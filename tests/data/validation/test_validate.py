@@ -84,6 +84,7 @@ FAULTS = [
     ({"captions": []}, None, "no caption"),
     ({"captions": [" "]}, None, "a caption is empty"),
     ({"captions": ["x" * 10_001]}, None, "a caption has 10001 characters"),
+    ({"captions": ["x"], "prompts": [" "]}, None, "a prompt is empty"),
     ({"labels": [7]}, None, "not all in 0 to 1"),
     ({"labels": [-1]}, None, "not all 0 or more"),
     ({"labels": [1, 1]}, None, "repeat"),
