@@ -21,6 +21,7 @@ TOY = Namespace(
     size=36,
     batch=2,
     steps=1,
+    dtype="float32",
 )
 
 

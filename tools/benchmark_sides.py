@@ -27,12 +27,15 @@ INITIAL_LOGIT_SCALE = 2.66  # logarithm of 1 / 0.07
 
 
 def random_batch(sizes: Namespace, parts: int = 1) -> dict[str, np.ndarray]:
-    """Clips and texts of noise, of each part; the numbers do not change the time of a step."""
+    """Clips and texts of noise, of each part; the numbers do not change the time of a step.
+
+    Clips are bytes, as `read_records` gives them.
+    """
     rng = np.random.default_rng(0)
     clips = parts * sizes.batch
     video_shape, text_shape = (clips, sizes.frames, sizes.size, sizes.size, 3), (clips, TEXT_TOKENS)
     return {
-        "videos": rng.random(video_shape, np.float32),
+        "videos": rng.integers(256, size=video_shape, dtype=np.uint8),
         "token_ids": rng.integers(VOCABULARY_SIZE, size=text_shape, dtype=np.int32),
         "padding_mask": np.ones(text_shape, bool),
         "clip_id": np.arange(clips),
@@ -67,7 +70,7 @@ class KerasHubStage1(keras.Model):
     def call(self, inputs: dict[str, Any]) -> dict[str, Any]:
         return self.backbone(
             {
-                "pixel_values": inputs["videos"],
+                "pixel_values": ops.cast(inputs["videos"], self.compute_dtype) / 255,
                 "token_ids": inputs["token_ids"],
                 "padding_mask": ops.cast(inputs["padding_mask"], "int32"),
             }
