@@ -12,6 +12,7 @@ from typing import Any
 import keras
 
 from keras_videoprism.data.atomic import atomic_path
+from keras_videoprism.training.devices import device_names
 
 SOURCE = Path(__file__).parents[2]
 PACKAGES = ("keras-videoprism", "keras", "jax", "tensorflow", "torch", "numpy")
@@ -33,7 +34,7 @@ def write_run(folder: str | Path, arguments: dict[str, Any]) -> Path:
         "arguments": arguments,
         "versions": versions(),
         "backend": keras.config.backend(),
-        "devices": [str(device) for device in keras.distribution.list_devices()],
+        "devices": device_names(),
         "git": git_state(SOURCE),
         "time": datetime.now().astimezone().isoformat(timespec="seconds"),
     }

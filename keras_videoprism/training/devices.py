@@ -78,6 +78,16 @@ def replicate(model: keras.Model) -> None:
             variable._value = keras.ops.convert_to_tensor(to_host(variable))
 
 
+def device_names() -> list[str]:
+    """The devices that Keras knows; on torch, where it distributes nothing, those of torch."""
+    if keras.backend.backend() != "torch":
+        return [str(device) for device in keras.distribution.list_devices()]
+    import torch
+
+    cuda = range(torch.cuda.device_count())
+    return [torch.cuda.get_device_name(number) for number in cuda] or ["cpu"]
+
+
 def peak_device_bytes() -> int | None:
     """Most memory in use at once on this process' first device; None where nobody counts it."""
     if keras.backend.backend() != "jax":

@@ -14,6 +14,7 @@ from keras_videoprism.commands.run_record import git_state, versions, write_run
 needs_git = pytest.mark.skipif(shutil.which("git") is None, reason="no git here")
 
 
+@pytest.mark.backends
 def test_a_run_says_what_it_is(tmp_path):
     path = write_run(tmp_path / "a" / "b", {"steps": 3, "output": Path("out")})
     assert path == tmp_path / "a" / "b" / "run.json"
