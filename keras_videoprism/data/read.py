@@ -262,6 +262,8 @@ def _fetch(index: RecordIndex, bad_records: _BadRecords) -> Callable[[Tensor], t
 
 def _check_views(options: dict[str, Any]) -> None:
     views, sampling = options["views"], options["sampling"]
+    if options["whole"] and (options["augment"] or options["flip"]):
+        raise ValueError("boxes lie in whole frames: leave augment and flip out")
     if views is None:
         return
     if min(views) < 1 or (views[0] > 1 and sampling != "window") or sampling.startswith("random"):

@@ -361,10 +361,12 @@ def test_views_and_whole_frames(folder):
         {"views": (1, 3), "augment": True},
         {"views": (1, 3), "flip": True},
         {"views": (1, 3), "whole": True},
+        {"whole": True, "augment": True},
+        {"whole": True, "flip": True},
         {"augment": "wild"},
         {"sampling": "dense"},
     ],
 )
 def test_views_and_augmentations_that_make_no_sense(folder, wrong):
-    with pytest.raises(ValueError, match="views|augment must be|sampling must be"):
+    with pytest.raises(ValueError, match="views|augment must be|boxes lie in|sampling must be"):
         read_records(folder, batch_size=2, **SIZE, **wrong)
