@@ -25,6 +25,8 @@ export TF_CPP_MIN_LOG_LEVEL := 2
 demo: env
 	KERAS_BACKEND=jax $(BIN)/python examples/demo.py --output demo
 
+# Tests compile much and compute little: XLA leaves out LLVM's optimisations, a third of the time.
+test: export XLA_FLAGS := --xla_backend_optimization_level=0
 test: env records-env $(if $(filter torch,$(BACKENDS)),$(VENV)/torch.stamp)
 	KERAS_BACKEND=$(firstword $(BACKENDS)) $(PYTEST)
 	set -e; for backend in $(wordlist 2,$(words $(BACKENDS)),$(BACKENDS)); do \
