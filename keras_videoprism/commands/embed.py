@@ -17,6 +17,7 @@ from keras_videoprism.models import VideoPrism, VideoPrismLvT
 # The official demo's choices come first.
 SAMPLINGS = {"uniform": sample.uniform, "endpoints": sample.endpoints}
 RESIZES = ("lanczos3", "bicubic", "bilinear", "area")
+VALUES_AT_ONCE = 2**24  # that are resized: 64 MB as float32
 
 
 class Embeddings(NamedTuple):
@@ -166,8 +167,10 @@ def fit_frames(
             part.numpy() for part in central_box(chosen.shape[1:3], image_size)
         )
         chosen = chosen[:, top : top + height, left : left + width]
-    # One by one: 16 frames of 1080p are 400 MB as float32.
-    return np.concatenate([resize(frame[None], image_size, resize_method) for frame in chosen])
+    # In parts: 16 frames of 1080p are 400 MB as float32.
+    number = max(VALUES_AT_ONCE // chosen[0].size, 1)
+    parts = [chosen[start : start + number] for start in range(0, len(chosen), number)]
+    return np.concatenate([resize(part, image_size, resize_method) for part in parts])
 
 
 def embed_clips(model: keras.Model, clips: np.ndarray) -> np.ndarray:

@@ -5,7 +5,8 @@ import av
 import numpy as np
 import pytest
 
-from keras_videoprism.commands.embed import Embeddings, embed, read_clip, windows
+from keras_videoprism.commands import embed as module
+from keras_videoprism.commands.embed import Embeddings, embed, fit_frames, read_clip, windows
 from keras_videoprism.models import VideoPrism, VideoPrismLvT
 
 TINY = {
@@ -17,6 +18,14 @@ TINY = {
     "num_heads": 2,
     "mlp_dim": 32,
 }
+
+
+def test_frames_resized_in_parts(monkeypatch):
+    frames = np.random.default_rng(0).integers(256, size=(5, 40, 30, 3), dtype=np.uint8)
+    at_once = fit_frames(frames, 4, (12, 16))
+    assert at_once.shape == (4, 12, 16, 3)
+    monkeypatch.setattr(module, "VALUES_AT_ONCE", 2 * 30 * 22 * 3)  # two of the cropped frames
+    np.testing.assert_array_equal(fit_frames(frames, 4, (12, 16)), at_once)
 
 
 def test_embedding_is_that_of_the_clip(video_folder):
