@@ -123,6 +123,12 @@ def read_records(
     return dataset.apply(tf.data.experimental.assert_cardinality(cardinality)).prefetch(2)
 
 
+def shuffled(position: Tensor, epoch: Tensor, seed: int, num_clips: int) -> Tensor:
+    """Where in the records the clips at these positions [...] of an epoch stand, int64."""
+    key = tf.stack([tf.constant(seed, tf.int64), tf.cast(epoch, tf.int64)])
+    return tf.random.experimental.index_shuffle(position, key, num_clips - 1)
+
+
 def _positions(
     num_clips: int,
     epoch_length: int,
@@ -136,9 +142,7 @@ def _positions(
     def locate(step: Tensor) -> Tensor:
         epoch, position = step // epoch_length, step % epoch_length
         if shuffle:
-            position = tf.random.experimental.index_shuffle(
-                position, tf.stack([tf.constant(seed, tf.int64), epoch]), num_clips - 1
-            )
+            position = shuffled(position, epoch, seed, num_clips)
         return tf.stack([epoch, position])
 
     first, distance = steps

@@ -17,6 +17,7 @@ from keras_videoprism.commands.evaluate.training import (
 )
 from keras_videoprism.commands.features import predict
 from keras_videoprism.data.features import Features
+from keras_videoprism.data.read import shuffled
 from keras_videoprism.heads.adaptation import AdaptedVideoPrism
 
 PREDICT_CLIPS = 16  # in a forward pass of the head
@@ -39,7 +40,8 @@ class Head(keras.Model):
 class FeatureBatches(keras.utils.PyDataset):
     """Features of clips and what is to be learned of them, in batches of one size.
 
-    Each epoch has an order of its own and leaves out the clips that do not fill a batch.
+    The order is that in which `read_records` gives the clips to a head that is trained on videos;
+    those that do not fill the last batch of an epoch are left out.
     """
 
     def __init__(self, features: Features, examples: Examples, batch_size: int, seed: int) -> None:
@@ -50,15 +52,15 @@ class FeatureBatches(keras.utils.PyDataset):
         self.on_epoch_end()
 
     def on_epoch_end(self) -> None:
-        rng = np.random.default_rng([self.seed, self.epoch])
-        self.order = rng.permutation(len(self.examples.clip_ids))
+        number = len(self.examples.clip_ids)
+        self.order = np.asarray(shuffled(np.arange(number), self.epoch, self.seed, number))
         self.epoch += 1
 
     def __len__(self) -> int:
         return len(self.examples.clip_ids) // self.batch_size
 
     def __getitem__(self, index: int) -> tuple:
-        rows = np.sort(self.order[index * self.batch_size :][: self.batch_size])
+        rows = self.order[index * self.batch_size :][: self.batch_size]
         part = self.examples.take(rows)
         inputs: Any = self.features.of(part.clip_ids).astype("float32")
         if not part.others:

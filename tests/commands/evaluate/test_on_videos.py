@@ -1,7 +1,10 @@
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 
 from keras_videoprism.commands.evaluate import on_videos as module
+from keras_videoprism.commands.evaluate.cached import FeatureBatches
 from keras_videoprism.commands.evaluate.classify import class_targets
 from keras_videoprism.commands.evaluate.encode import Clips, Place, store
 from keras_videoprism.commands.evaluate.loaders import diving48
@@ -49,6 +52,17 @@ def test_targets_belong_to_their_clips(part):
     assert inputs.keys() == {"videos"} and inputs["videos"].shape == (6, 4, 24, 24, 3)
     assert targets.dtype == np.float32 and targets.argmax(axis=1).tolist() != [0, 0, 1, 1, 2, 2]
     np.testing.assert_array_equal(targets.argmax(axis=1), colour(inputs["videos"]))
+
+
+def test_features_come_in_the_order_of_the_videos(part):
+    records, examples = part
+    how = {"augmented": False, "mixed": False}
+    videos = video_batches(records, examples, CLIPS, 4, Training(RECIPE, seed=5), **how)
+    known = SimpleNamespace(of=lambda ids: ids[:, None])
+    features = FeatureBatches(known, examples, batch_size=4, seed=5)
+    for _, expected in videos.take(3).as_numpy_iterator():  # one batch of each epoch
+        np.testing.assert_array_equal(features[0][1], expected)
+        features.on_epoch_end()
 
 
 def test_clips_are_augmented_by_the_recipe(part, monkeypatch):
