@@ -41,6 +41,7 @@ def adapt(
     Returns:
         The logits of the clips to test on, see `predict_cached`; and notes.
     """
+    keras.utils.set_random_seed(training.seed)
     model, one_view = make(), place.clips._replace(views=None)
     notes = costs(model, one_view)
     if not training.cached:

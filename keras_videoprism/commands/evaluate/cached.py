@@ -48,13 +48,13 @@ class FeatureBatches(keras.utils.PyDataset):
         super().__init__()
         self.features, self.examples = features, examples
         self.batch_size = min(batch_size, len(examples.clip_ids))
-        self.seed, self.epoch = seed, 0
-        self.on_epoch_end()
+        self.seed = seed
+        self.begin(0)
 
-    def on_epoch_end(self) -> None:
+    def begin(self, epoch: int) -> None:
+        """The order of an epoch. Keras' own `on_epoch_end` is called once more before the first."""
         number = len(self.examples.clip_ids)
-        self.order = np.asarray(shuffled(np.arange(number), self.epoch, self.seed, number))
-        self.epoch += 1
+        self.order = np.asarray(shuffled(np.arange(number), epoch, self.seed, number))
 
     def __len__(self) -> int:
         return len(self.examples.clip_ids) // self.batch_size
@@ -103,14 +103,17 @@ def train_cached(
         The head, its learning rate and weight decay, and the score of each pair.
     """
 
+    recipe = training.recipe
+
     def trained(part: Examples, rate: float, decay: float) -> keras.Model:
         keras.utils.set_random_seed(training.seed)
         model = make()
         head = Head(model.head)
-        batches = FeatureBatches(features, part, training.recipe.batch_size, training.seed)
-        steps = training.recipe.epochs * len(batches)
+        batches = FeatureBatches(features, part, recipe.batch_size, training.seed)
+        steps = recipe.epochs * len(batches)
         head.compile(optimizer(model.encoder, training, steps, rate, decay), loss=loss)
-        head.fit(batches, epochs=training.recipe.epochs, verbose=2)
+        begin = keras.callbacks.LambdaCallback(on_epoch_begin=lambda epoch, _: batches.begin(epoch))
+        head.fit(batches, epochs=recipe.epochs, shuffle=False, callbacks=[begin], verbose=2)
         return head
 
     tried: list[dict[str, float]] = []

@@ -50,7 +50,7 @@ def test_batches_of_features():
     assert weights.tolist() == [[1.0, 1.0]] * 3
     first = batches.order.tolist()
     assert sorted(first) == [*range(7)]
-    batches.on_epoch_end()
+    batches.begin(1)
     assert batches.order.tolist() != first
     again = FeatureBatches(telling(), examples, batch_size=3, seed=0)
     assert again.order.tolist() == first

@@ -1,11 +1,15 @@
+import shutil
+from functools import partial
 from types import SimpleNamespace
 
+import keras
 import numpy as np
 import pytest
 
 from keras_videoprism.commands.evaluate import on_videos as module
+from keras_videoprism.commands.evaluate.adapt import adapt
 from keras_videoprism.commands.evaluate.cached import FeatureBatches
-from keras_videoprism.commands.evaluate.classify import class_targets
+from keras_videoprism.commands.evaluate.classify import class_targets, make_classifier
 from keras_videoprism.commands.evaluate.encode import Clips, Place, store
 from keras_videoprism.commands.evaluate.loaders import diving48
 from keras_videoprism.commands.evaluate.on_videos import predict_videos, video_batches
@@ -60,9 +64,29 @@ def test_features_come_in_the_order_of_the_videos(part):
     videos = video_batches(records, examples, CLIPS, 4, Training(RECIPE, seed=5), **how)
     known = SimpleNamespace(of=lambda ids: ids[:, None])
     features = FeatureBatches(known, examples, batch_size=4, seed=5)
-    for _, expected in videos.take(3).as_numpy_iterator():  # one batch of each epoch
+    for epoch, (_, expected) in enumerate(videos.take(3).as_numpy_iterator()):  # of one batch each
+        features.begin(epoch)
         np.testing.assert_array_equal(features[0][1], expected)
-        features.on_epoch_end()
+
+
+def test_a_head_learns_the_same_from_videos_and_from_features(part, encoder, tmp_path):
+    records, examples = part
+    for name in ("train", "test"):
+        shutil.copytree(records, tmp_path / "records" / name)
+    place = Place(tmp_path / "records", tmp_path / "features", CLIPS)
+    recipe = RECIPE._replace(epochs=3, batch_size=4, frozen_rate=1e-2)
+
+    def logits(through_encoder):
+        training = Training(recipe, through_encoder=through_encoder)
+        make = partial(make_classifier, encoder, 3, training)
+        loss = keras.losses.CategoricalCrossentropy(from_logits=True)
+        how = training, place, None
+        return adapt(make, examples, examples, loss, *how, augmented=False)[0]
+
+    keras.utils.set_random_seed(7)  # what was drawn before does not count
+    from_videos = logits(True)
+    np.testing.assert_allclose(from_videos, logits(False), atol=1e-4)
+    assert np.ptp(from_videos, axis=0).max() > 0.1
 
 
 def test_clips_are_augmented_by_the_recipe(part, monkeypatch):
