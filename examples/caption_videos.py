@@ -32,7 +32,7 @@ from keras_videoprism.heads import PerceiverResampler, VideoCaptioner
 from keras_videoprism.models import VideoPrism
 from keras_videoprism.training.recipes import WarmupLinearDecay
 
-NUM_LATENTS, TEXT_LENGTH, WIDTH, HEADS = 32, 48, 96, 3
+NUM_LATENTS, TEXT_LENGTH, WIDTH, HEADS = 16, 48, 96, 3
 BATCH_SIZE, CLIPS_AT_ONCE = 64, 128
 END = "<|endoftext|>"
 NAMES = {*KINDS, *COLOURS}
@@ -124,7 +124,7 @@ def motion(captions: list[str], directions: list[set[str]]) -> str:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    sizes = {"clips": 32000, "test": 512, "language-steps": 1000, "steps": 7000}
+    sizes = {"clips": 32000, "test": 512, "language-steps": 1000, "steps": 6000}
     for name, size in sizes.items():
         parser.add_argument(f"--{name}", type=int, default=size)
     options = parser.parse_args()
@@ -135,7 +135,7 @@ def main() -> None:
     language_model = train_language_model(captions, options.language_steps)
     resampler = PerceiverResampler(WIDTH, NUM_LATENTS, num_layers=3, num_heads=4, head_dim=32)
     captioner = VideoCaptioner(encoder, language_model, resampler)
-    schedule = WarmupLinearDecay(1e-3, options.steps, options.steps // 10)
+    schedule = WarmupLinearDecay(2e-3, options.steps, options.steps // 10)
     captioner.compile(keras.optimizers.AdamW(schedule, weight_decay=1e-4))
     text = captioner.prompts.batch([""] * len(captions), captions, TEXT_LENGTH)
     epochs = -(-BATCH_SIZE * options.steps // len(captions))
