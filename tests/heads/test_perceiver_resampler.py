@@ -11,7 +11,7 @@ TOKENS = RNG.normal(size=(2, 5, 6)).astype("float32")
 
 @pytest.fixture(scope="module")
 def resampler() -> PerceiverResampler:
-    layer = PerceiverResampler(8, num_latents=3, num_heads=2, head_dim=5)
+    layer = PerceiverResampler(8, num_latents=3, num_heads=2, head_dim=5, name="resampler")
     layer.build(TOKENS.shape)
     rng = np.random.default_rng(1)
     layer.set_weights([rng.normal(size=weight.shape) / 2 for weight in layer.get_weights()])
@@ -29,7 +29,7 @@ def by_loops(weights: dict, tokens: np.ndarray) -> np.ndarray:
     def layer_norm(name: str, x: np.ndarray) -> np.ndarray:
         return norm(x, weights[f"{name}/gamma"], weights[f"{name}/beta"])
 
-    latents = weights["perceiver_resampler/latents"]
+    latents = weights["resampler/latents"]
     queries, keys = layer_norm("query_norm", latents), layer_norm("token_norm", tokens)
     x = latents
     for head in range(2):
@@ -72,7 +72,7 @@ def test_parameters_by_hand(no_weights, num_layers):
 
 
 def test_save_and_load(run, tmp_path):
-    layer = PerceiverResampler(8, num_latents=3, num_layers=2, num_heads=2, head_dim=5)
+    layer = PerceiverResampler(8, num_latents=3, num_layers=2, num_heads=2, head_dim=5, name="resampler")
     model = keras.Sequential([keras.Input((5, 6)), layer])
     model.save(tmp_path / "resampler.keras")
     loaded = keras.models.load_model(tmp_path / "resampler.keras")
