@@ -72,7 +72,7 @@ def test_parameters_by_hand(no_weights, num_layers):
 
 
 def test_save_and_load(run, tmp_path):
-    layer = PerceiverResampler(8, num_latents=3, num_layers=2, num_heads=2, head_dim=5, name="resampler")
+    layer = PerceiverResampler(8, num_latents=3, num_layers=2, num_heads=2, head_dim=5)
     model = keras.Sequential([keras.Input((5, 6)), layer])
     model.save(tmp_path / "resampler.keras")
     loaded = keras.models.load_model(tmp_path / "resampler.keras")
