@@ -8,7 +8,7 @@ from functools import partial
 from pathlib import Path
 
 from keras_videoprism.commands import caption_cli, cli, curate, records
-from keras_videoprism.commands.cli import DONE, WRONG_CALL, Commands, add_command
+from keras_videoprism.commands.cli import DONE, WRONG_CALL, Commands, add_command, add_run_options
 from keras_videoprism.commands.evaluate import cli as evaluation
 
 
@@ -154,17 +154,7 @@ def _add_pretrain(commands: Commands) -> None:
         type=float,
         help="dropped or masked tokens; default 0.5 (stage 1), 0.65 (stage 2)",
     )
-    command.add_argument("--seed", type=int, default=0)
-    command.add_argument(
-        "--max-bad-records", type=int, default=100, help="damaged ones to replace in each folder"
-    )
-    command.add_argument(
-        "--save-every", type=int, default=1000, help="steps between checkpoints; default 1000"
-    )
-    command.add_argument("--keep", type=int, default=3, help="checkpoints that stay; default 3")
-    command.add_argument(
-        "--force", action="store_true", help="go on with other arguments, such as more steps"
-    )
+    add_run_options(command)
     _add_alternatives(command)
     _add_watching(command)
 
@@ -240,11 +230,7 @@ def _add_lit(commands: Commands) -> None:
         help="encode all clips once and keep the tokens here; training reads them",
     )
     command.add_argument("--cache-dtype", default="float32", help="float32 or float16")
-    command.add_argument("--seed", type=int, default=0)
-    command.add_argument("--max-bad-records", type=int, default=100, help="damaged ones to replace")
-    command.add_argument("--save-every", type=int, default=1000, help="steps between checkpoints")
-    command.add_argument("--keep", type=int, default=3, help="checkpoints that stay")
-    command.add_argument("--force", action="store_true", help="go on with other arguments")
+    add_run_options(command)
 
 
 def _lit(options: argparse.Namespace) -> int:

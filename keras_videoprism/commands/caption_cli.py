@@ -4,7 +4,13 @@ import argparse
 import inspect
 from pathlib import Path
 
-from keras_videoprism.commands.cli import DONE, Commands, add_command, list_failed
+from keras_videoprism.commands.cli import (
+    DONE,
+    Commands,
+    add_command,
+    add_run_options,
+    list_failed,
+)
 
 
 def add_commands(commands: Commands) -> None:
@@ -59,11 +65,7 @@ def _add_train_captioner(commands: Commands) -> None:
     )
     command.add_argument("--learning-rate", type=float, default=5e-4, help="peak")
     command.add_argument("--warmup-steps", type=int, help="default: a twentieth of the steps")
-    command.add_argument("--seed", type=int, default=0)
-    command.add_argument("--max-bad-records", type=int, default=100, help="damaged ones to replace")
-    command.add_argument("--save-every", type=int, default=1000, help="steps between checkpoints")
-    command.add_argument("--keep", type=int, default=3, help="checkpoints that stay")
-    command.add_argument("--force", action="store_true", help="go on with other arguments")
+    add_run_options(command)
 
 
 def _train_captioner(options: argparse.Namespace) -> int:

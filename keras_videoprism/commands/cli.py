@@ -28,6 +28,19 @@ def add_command(commands: Commands, name: str, run: Callable, text: str) -> argp
     return command
 
 
+def add_run_options(command: argparse.ArgumentParser) -> None:
+    """Of a training run that can be killed and goes on."""
+    command.add_argument("--seed", type=int, default=0)
+    command.add_argument(
+        "--max-bad-records", type=int, default=100, help="damaged ones to replace in each folder"
+    )
+    command.add_argument("--save-every", type=int, default=1000, help="steps between checkpoints")
+    command.add_argument("--keep", type=int, default=3, help="checkpoints that stay")
+    command.add_argument(
+        "--force", action="store_true", help="go on with other arguments, such as more steps"
+    )
+
+
 def list_failed(failed: list[tuple[str, str]]) -> int:
     """Print what failed; the exit status of a command over many inputs."""
     if not failed:

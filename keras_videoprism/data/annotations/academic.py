@@ -15,6 +15,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from keras_videoprism.data.annotations.captions import described_steps
 from keras_videoprism.data.annotations.files import (
     File,
     clip,
@@ -22,7 +23,6 @@ from keras_videoprism.data.annotations.files import (
     read_csv,
     read_json,
     read_jsonl,
-    read_keys,
     rows_of,
     seconds,
 )
@@ -77,20 +77,7 @@ def coin(file: File, videos: File, subset: str = "training") -> list[Row]:
         videos: has `<youtube id>.mp4`.
         subset: training or testing.
     """
-    (database,) = read_keys(file, "database")
-    steps = [
-        (video_id, step)
-        for video_id, video in pairs(file, database)
-        if video["subset"] == subset
-        for step in video["annotation"]
-    ]
-
-    def row(entry: tuple[str, dict]) -> Row:
-        video_id, step = entry
-        start, end = step["segment"]
-        return clip(videos, f"{video_id}.mp4", [step["label"]], start=start, end=end)
-
-    return _merged(rows_of(file, steps, row))
+    return _merged(described_steps(file, videos, subset, "annotation", "label"))
 
 
 def vitt(file: File, videos: File) -> list[Row]:

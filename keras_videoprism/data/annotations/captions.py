@@ -97,17 +97,29 @@ def youcook2(file: File, videos: File, subset: str = "training") -> list[Row]:
         videos: has `<youtube id>.mp4`.
         subset: training or validation.
     """
+    return described_steps(file, videos, subset, "annotations", "sentence")
+
+
+def described_steps(file: File, videos: File, subset: str, steps: str, text: str) -> list[Row]:
+    """Steps of videos in a file like ActivityNet's: database -> id -> subset, steps -> segment.
+
+    Args:
+        file: JSON.
+        videos: has `<id>.mp4`.
+        subset: the part of the data set.
+        steps, text: how the file calls the steps of a video, and what is said of one.
+    """
     (database,) = read_keys(file, "database")
-    steps = [
+    entries = [
         (video_id, step)
         for video_id, video in pairs(file, database)
         if video["subset"] == subset
-        for step in video["annotations"]
+        for step in video[steps]
     ]
 
     def row(entry: tuple[str, dict]) -> Row:
         video_id, step = entry
         start, end = step["segment"]
-        return clip(videos, f"{video_id}.mp4", [step["sentence"]], start=start, end=end)
+        return clip(videos, f"{video_id}.mp4", [step[text]], start=start, end=end)
 
-    return rows_of(file, steps, row)
+    return rows_of(file, entries, row)

@@ -3,6 +3,7 @@
 import re
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from keras_videoprism.data.annotations.files import (
     File,
@@ -133,6 +134,14 @@ def charades(file: File, videos: File) -> list[Row]:
     return rows_of(file, read_csv(file), row)
 
 
+def read_activitynet(file: File) -> tuple[list[tuple[str, Any]], dict[str, int]]:
+    """(id, content) of all videos, and class name -> id: the sorted names of all parts."""
+    (database,) = read_keys(file, "database")
+    entries = pairs(file, database)
+    names = sorted({a["label"] for _, video in entries for a in video["annotations"]})
+    return entries, {name: index for index, name in enumerate(names)}
+
+
 def activitynet_actions(file: File, videos: File, subset: str = "training") -> list[Row]:
     """ActivityNet v1.3 (Caba Heilbron et al., 2015): one row for each segment with an action.
 
@@ -141,10 +150,7 @@ def activitynet_actions(file: File, videos: File, subset: str = "training") -> l
         videos: has `v_<id>.mp4`.
         subset: training, validation or testing.
     """
-    (database,) = read_keys(file, "database")
-    entries = pairs(file, database)
-    names = sorted({a["label"] for _, video in entries for a in video["annotations"]})
-    ids = {name: index for index, name in enumerate(names)}
+    entries, ids = read_activitynet(file)
     segments = [
         (video_id, annotation)
         for video_id, video in entries

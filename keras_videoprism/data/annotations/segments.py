@@ -3,7 +3,8 @@
 from pathlib import Path
 from typing import NamedTuple
 
-from keras_videoprism.data.annotations.files import File, clip, pairs, read_keys, rows_of
+from keras_videoprism.data.annotations.classes import read_activitynet
+from keras_videoprism.data.annotations.files import File, clip, rows_of
 from keras_videoprism.data.manifest import Row
 
 WINDOW_SECONDS = 16 / 15  # G-TAD's features: 16 frames at 15 per second, one after the other
@@ -35,10 +36,7 @@ def activitynet_segments(
     Raises:
         ValueError: a length or a segment that is not positive; see `rows_of` for others.
     """
-    (database,) = read_keys(file, "database")
-    entries = pairs(file, database)
-    names = sorted({a["label"] for _, video in entries for a in video["annotations"]})
-    ids = {name: index for index, name in enumerate(names)}
+    entries, ids = read_activitynet(file)
 
     def video(entry: tuple[str, dict]) -> SegmentedVideo | None:
         video_id, content = entry
@@ -53,7 +51,7 @@ def activitynet_segments(
             segments.append((start, end, ids[annotation["label"]]))
         return SegmentedVideo(clip(videos, f"v_{video_id}.mp4"), duration, tuple(segments))
 
-    return rows_of(Path(file), entries, video), names
+    return rows_of(Path(file), entries, video), [*ids]
 
 
 def window_clips(
