@@ -2,9 +2,9 @@
 
     python examples/caption_videos.py
 
-Draws the clips of the demo's corpus, trains a small GPT-2 on their captions, no video, freezes it and
-trains the resampler between both (section 3.3, Appendix G). Then it tells how many kinds and
-colours of the objects in the test clips their captions name, and those of other clips. Afterwards:
+Draws the clips of the demo's corpus, trains a small GPT-2 on their captions, freezes it and trains
+the resampler between both (section 3.3, Appendix G). Then it tells how many kinds and colours of
+the objects in the test clips their captions name, and those of other clips. Afterwards:
 
     python -m keras_videoprism caption clip.mp4 --preset videoprism_lvt_tiny \\
         --language-model captioner/language_model --resampler captioner/resampler.keras
